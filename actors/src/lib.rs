@@ -1,0 +1,3 @@
+//! Storage and everything that runs without a request.
+
+pub mod clock;

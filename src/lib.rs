@@ -1,0 +1,3 @@
+//! Gatehouse: a multi-tenant sign-on platform. This crate speaks HTTP; `gatehouse-actors` owns the data.
+
+pub mod config;

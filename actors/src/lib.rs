@@ -1,3 +1,20 @@
-//! Storage and everything that runs without a request.
+//! Everything that touches the database or runs without a request.
+//!
+//! A handler holds a [`store::Store`] and knows two verbs: [`store::Store::read`] and [`store::Store::write`].
+//! Questions and changes are plain structs in [`data`], each next to its SQL. All changes flow through one
+//! [`commit_queue`] to one [`writer`] thread, and an answer exists only after COMMIT.
 
 pub mod clock;
+pub(crate) mod commit_queue;
+pub mod data;
+pub mod device_code_batcher;
+pub mod engine;
+pub mod error;
+pub mod faults;
+pub mod guard;
+pub mod message;
+pub(crate) mod reader;
+pub mod store;
+pub mod system;
+pub(crate) mod wal_checkpointer;
+pub(crate) mod writer;

@@ -1,0 +1,222 @@
+//! Authorization codes (RFC 6749, section 4.1): made by a web sign-in, redeemed once at the token endpoint.
+
+use super::services::Service;
+use super::sessions::{self, Grant, NewSession, SignedIn};
+use super::string_list;
+use crate::clock::Millis;
+use crate::engine::WriteTx;
+use crate::error::{OpError, StoreError};
+use crate::message::WriteOp;
+use crate::{statements, values};
+
+/// A code lives this long: 60 seconds.
+pub const CODE_LIFETIME: Millis = 60 * 1000;
+
+statements! {
+    INSERT_CODE = "INSERT INTO authorization_codes (secret_hash, org_id, service_id, user_id, provider, \
+        redirect_uri, registered_uri, code_challenge, scope, nonce, authenticated_at, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12) RETURNING id";
+    CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
+        c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
+        s.redirect_uris, o.status, o.is_platform, c.registered_uri FROM authorization_codes c JOIN services s ON s.id = c.service_id \
+        JOIN organizations o ON o.id = c.org_id WHERE c.id = $1";
+    REDEEM_CODE = "UPDATE authorization_codes SET redeemed_at = $1, session_id = $2 WHERE id = $3";
+    PURGE_CODES = "DELETE FROM authorization_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
+        FROM authorization_codes ORDER BY id LIMIT 64) oldest WHERE expires_at < $1)";
+}
+
+/// How long after its expiry a code is kept, so that a replay is still recognized: one day.
+const KEPT_AFTER_EXPIRY: Millis = 24 * 60 * 60 * 1000;
+
+/// A code to be: what the app asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAuthorizationCode {
+    /// SHA-256 of the secret half of the code.
+    pub secret_hash: [u8; 32],
+    /// Where the code goes; the token request must name the same.
+    pub redirect_uri: String,
+    /// The registered URI that it matched: the same but for the port of a loopback address (RFC 8252, section 7.3).
+    pub registered_uri: String,
+    /// RFC 7636, method S256.
+    pub code_challenge: String,
+    /// Granted scope, space-separated.
+    pub scope: String,
+    /// OpenID Connect nonce, for the `id_token`.
+    pub nonce: Option<String>,
+}
+
+pub(crate) fn insert(
+    tx: &mut WriteTx<'_>,
+    new: &NewAuthorizationCode,
+    service: &Service,
+    (user_id, provider): (i64, &str),
+    now: Millis,
+) -> Result<i64, StoreError> {
+    // Old rows leave by the same door through which new ones come in: a bounded look at the oldest.
+    tx.execute(PURGE_CODES, values![now - KEPT_AFTER_EXPIRY])?;
+    let values = values![
+        &new.secret_hash,
+        service.org_id,
+        service.id,
+        user_id,
+        provider,
+        &new.redirect_uri,
+        &new.registered_uri,
+        &new.code_challenge,
+        &new.scope,
+        &new.nonce,
+        now,
+        now + CODE_LIFETIME,
+    ];
+    tx.one(INSERT_CODE, values, |row| row.get::<i64>(0))
+}
+
+/// Exchanges a code for a session. Everything is checked in the transaction that redeems it.
+#[derive(Debug, Clone)]
+pub struct RedeemAuthorizationCode {
+    /// The row id in front of the secret.
+    pub id: i64,
+    /// SHA-256 of the secret presented.
+    pub secret_hash: [u8; 32],
+    /// The client that presents it.
+    pub client_id: String,
+    /// As in the token request (RFC 6749, section 4.1.3).
+    pub redirect_uri: String,
+    /// S256 of the verifier presented (RFC 7636, section 4.6).
+    pub code_challenge: String,
+    /// The session to open.
+    pub session: NewSession,
+    /// The present moment.
+    pub now: Millis,
+}
+
+/// What presenting a code led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeRedemption {
+    /// A session, and the nonce for its `id_token`.
+    Granted {
+        /// The session.
+        grant: Box<Grant>,
+        /// As sent to the authorization endpoint.
+        nonce: Option<String>,
+    },
+    /// The code was used before. What the first use produced is revoked (RFC 6749, section 4.1.2).
+    Replayed,
+}
+
+/// Why a code was refused without any change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeRefusal {
+    /// No such code, or the secret is wrong.
+    Unknown,
+    /// It was made for another client.
+    OtherClient,
+    /// It is older than 60 seconds.
+    Expired,
+    /// Another redirect URI than at the authorization endpoint, or one that is no longer registered.
+    RedirectUri,
+    /// The verifier does not match the challenge.
+    CodeVerifier,
+    /// The organization is not active.
+    OrganizationNotActive,
+}
+
+struct StoredCode {
+    secret_hash: Vec<u8>,
+    org_id: i64,
+    service_id: i64,
+    user_id: i64,
+    provider: String,
+    redirect_uri: String,
+    code_challenge: String,
+    scope: String,
+    nonce: Option<String>,
+    authenticated_at: Millis,
+    expires_at: Millis,
+    redeemed_at: Option<Millis>,
+    session_id: Option<i64>,
+    client_id: String,
+    registered: Vec<String>,
+    org_status: String,
+    is_platform: bool,
+    registered_uri: String,
+}
+
+impl WriteOp for RedeemAuthorizationCode {
+    type Output = CodeRedemption;
+    type Refused = CodeRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<CodeRedemption, OpError<CodeRefusal>> {
+        let Some(code) = self.stored(tx)? else { return Err(OpError::Refused(CodeRefusal::Unknown)) };
+        if code.redeemed_at.is_some() {
+            if let Some(session_id) = code.session_id {
+                sessions::end(tx, session_id, "authorization_code_replayed", self.now)?;
+            }
+            return Ok(CodeRedemption::Replayed);
+        }
+        self.check(&code).map_err(OpError::Refused)?;
+        let signed_in = SignedIn {
+            org_id: code.org_id,
+            service_id: code.service_id,
+            user_id: code.user_id,
+            provider: &code.provider,
+            method: "web",
+            scope: &code.scope,
+            authenticated_at: code.authenticated_at,
+        };
+        let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
+        tx.execute(REDEEM_CODE, values![self.now, grant.subject.session_id, self.id])?;
+        Ok(CodeRedemption::Granted { grant: Box::new(grant), nonce: code.nonce })
+    }
+}
+
+impl RedeemAuthorizationCode {
+    fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredCode>, StoreError> {
+        let code = tx.optional(CODE, values![self.id], |row| {
+            Ok(StoredCode {
+                secret_hash: row.get(0)?,
+                org_id: row.get(1)?,
+                service_id: row.get(2)?,
+                user_id: row.get(3)?,
+                provider: row.get(4)?,
+                redirect_uri: row.get(5)?,
+                code_challenge: row.get(6)?,
+                scope: row.get(7)?,
+                nonce: row.get(8)?,
+                authenticated_at: row.get(9)?,
+                expires_at: row.get(10)?,
+                redeemed_at: row.get(11)?,
+                session_id: row.get(12)?,
+                client_id: row.get(13)?,
+                registered: string_list("services", "redirect_uris", &row.get::<String>(14)?)?,
+                org_status: row.get(15)?,
+                is_platform: row.get(16)?,
+                registered_uri: row.get(17)?,
+            })
+        })?;
+        // Hashes of 256-bit secrets: how long the comparison takes tells nothing about the secret.
+        Ok(code.filter(|code| code.secret_hash == self.secret_hash))
+    }
+
+    fn check(&self, code: &StoredCode) -> Result<(), CodeRefusal> {
+        if code.client_id != self.client_id {
+            return Err(CodeRefusal::OtherClient);
+        }
+        if code.expires_at <= self.now {
+            return Err(CodeRefusal::Expired);
+        }
+        // RFC 6749, section 4.1.3: the values must be identical.
+        if code.redirect_uri != self.redirect_uri {
+            return Err(CodeRefusal::RedirectUri);
+        }
+        if code.code_challenge != self.code_challenge {
+            return Err(CodeRefusal::CodeVerifier);
+        }
+        if code.org_status != "active" {
+            return Err(CodeRefusal::OrganizationNotActive);
+        }
+        // A URI that the organization took back since must not receive tokens. The platform's own is configuration.
+        let still_registered = code.is_platform || code.registered.contains(&code.registered_uri);
+        if still_registered { Ok(()) } else { Err(CodeRefusal::RedirectUri) }
+    }
+}

@@ -1,0 +1,448 @@
+//! Device codes (RFC 8628): issued to a terminal, decided in a browser, redeemed once by the terminal.
+
+use super::services::Service;
+use super::sessions::{self, Grant, NewSession, SignedIn};
+use crate::clock::Millis;
+use crate::device_code_batcher::MintedDeviceCode;
+use crate::engine::{ReadTx, Row, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::message::{ReadOp, WriteOp};
+use crate::{statements, values};
+
+/// A device code lives this long: 15 minutes.
+pub const DEVICE_CODE_LIFETIME: Millis = 15 * 60 * 1000;
+/// How long after its expiry a code is kept, so that a replay is still recognized: one hour. Short, so that the one
+/// random index stays small.
+const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
+
+statements! {
+    INSERT_DEVICE_CODE = "INSERT INTO device_codes (secret_hash, user_code_hash, org_id, service_id, scope, status, \
+        requested_from, user_agent, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9) \
+        ON CONFLICT (user_code_hash) DO NOTHING RETURNING id";
+    PURGE_DEVICE_CODES = "DELETE FROM device_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
+        FROM device_codes ORDER BY id LIMIT 512) oldest WHERE expires_at < $1)";
+    DEVICE_CODE_BY_ID = "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, \
+        d.user_id, d.created_at, d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, \
+        s.name, s.client_id, o.slug, o.name, o.status \
+        FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id \
+        WHERE d.id = $1";
+    DEVICE_CODE_BY_USER_CODE = "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, \
+        d.user_id, d.created_at, d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, \
+        s.name, s.client_id, o.slug, o.name, o.status \
+        FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id \
+        WHERE d.user_code_hash = $1";
+    USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
+        WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
+    BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3 WHERE id = $4";
+    DECIDE_DEVICE_CODE = "UPDATE device_codes SET status = $1 WHERE id = $2";
+    REDEEM_DEVICE_CODE = "UPDATE device_codes SET status = 'redeemed', session_id = $1 WHERE id = $2";
+    COUNT_LIVE_DEVICE_CODES = "SELECT COUNT(*) FROM device_codes WHERE expires_at > $1";
+}
+
+/// All of a device code but its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeviceCode {
+    /// The organization's row id.
+    pub org_id: i64,
+    /// The service's row id.
+    pub service_id: i64,
+    /// Requested scope, space-separated.
+    pub scope: String,
+    /// The address that asked, shown to the person who approves.
+    pub requested_from: String,
+    /// The user agent that asked, shown to the person who approves.
+    pub user_agent: String,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl NewDeviceCode {
+    pub(crate) fn row(&self, minted: &MintedDeviceCode) -> DeviceCodeRow {
+        DeviceCodeRow {
+            code: self.clone(),
+            secret_hash: minted.secret_hash,
+            user_code_hash: minted.user_code_hash,
+        }
+    }
+}
+
+/// A row to insert.
+#[derive(Debug, Clone)]
+pub struct DeviceCodeRow {
+    code: NewDeviceCode,
+    secret_hash: [u8; 32],
+    user_code_hash: [u8; 16],
+}
+
+/// Inserts many codes at once; `None` for a row whose user code is taken.
+#[derive(Debug, Clone)]
+pub(crate) struct InsertDeviceCodes {
+    pub(crate) rows: Vec<DeviceCodeRow>,
+}
+
+impl WriteOp for InsertDeviceCodes {
+    type Output = Vec<Option<i64>>;
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<()>> {
+        if let Some(newest) = self.rows.iter().map(|row| row.code.now).max() {
+            tx.execute(PURGE_DEVICE_CODES, values![newest - KEPT_AFTER_EXPIRY])?;
+        }
+        let mut ids = Vec::with_capacity(self.rows.len());
+        for DeviceCodeRow { code, secret_hash, user_code_hash } in &self.rows {
+            let values = values![
+                secret_hash,
+                user_code_hash,
+                code.org_id,
+                code.service_id,
+                &code.scope,
+                &code.requested_from,
+                &code.user_agent,
+                code.now,
+                code.now + DEVICE_CODE_LIFETIME,
+            ];
+            ids.push(tx.optional(INSERT_DEVICE_CODE, values, |row| row.get::<i64>(0))?);
+        }
+        Ok(ids)
+    }
+}
+
+/// Where a code stands. The states of the migration's drawing, with expiry told apart by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceCodeStatus {
+    /// Nobody has decided.
+    Pending,
+    /// The person said yes; the terminal may redeem.
+    Approved,
+    /// The person said no.
+    Denied,
+    /// The terminal has its tokens.
+    Redeemed,
+}
+
+impl DeviceCodeStatus {
+    fn parse(text: &str) -> Result<Self, StoreError> {
+        match text {
+            "pending" => Ok(Self::Pending),
+            "approved" => Ok(Self::Approved),
+            "denied" => Ok(Self::Denied),
+            "redeemed" => Ok(Self::Redeemed),
+            other => Err(StoreError::Inconsistent {
+                table: "device_codes",
+                column: "status",
+                found: other.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A device code with the service and organization that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceCode {
+    /// Row id.
+    pub id: i64,
+    secret_hash: Vec<u8>,
+    /// Requested scope, space-separated.
+    pub scope: String,
+    /// Where it stands.
+    pub status: DeviceCodeStatus,
+    /// The address that asked.
+    pub requested_from: String,
+    /// The user agent that asked.
+    pub user_agent: String,
+    /// The account that claimed it by signing in.
+    pub user_id: Option<i64>,
+    /// When it was asked for.
+    pub created_at: Millis,
+    /// When it expires.
+    pub expires_at: Millis,
+    session_id: Option<i64>,
+    /// The provider of the sign-in that claimed it.
+    pub provider: Option<String>,
+    authenticated_at: Option<Millis>,
+    /// The service's row id.
+    pub service_id: i64,
+    /// The organization's row id.
+    pub org_id: i64,
+    /// The service's slug.
+    pub service_slug: String,
+    /// The service's name.
+    pub service_name: String,
+    /// The client that asked.
+    pub client_id: String,
+    /// The organization's slug.
+    pub org_slug: String,
+    /// The organization's name.
+    pub org_name: String,
+    /// The organization's status.
+    pub org_status: String,
+}
+
+impl DeviceCode {
+    /// Whether it can no longer be decided or redeemed. Enforced here, never by a janitor.
+    #[must_use]
+    pub fn is_expired(&self, now: Millis) -> bool {
+        self.expires_at <= now
+    }
+
+    /// Whether the organization lets its users in.
+    #[must_use]
+    pub fn is_org_active(&self) -> bool {
+        self.org_status == "active"
+    }
+
+    fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.get(0)?,
+            secret_hash: row.get(1)?,
+            scope: row.get(2)?,
+            status: DeviceCodeStatus::parse(&row.get::<String>(3)?)?,
+            requested_from: row.get(4)?,
+            user_agent: row.get(5)?,
+            user_id: row.get(6)?,
+            created_at: row.get(7)?,
+            expires_at: row.get(8)?,
+            session_id: row.get(9)?,
+            provider: row.get(10)?,
+            authenticated_at: row.get(11)?,
+            service_id: row.get(12)?,
+            org_id: row.get(13)?,
+            service_slug: row.get(14)?,
+            service_name: row.get(15)?,
+            client_id: row.get(16)?,
+            org_slug: row.get(17)?,
+            org_name: row.get(18)?,
+            org_status: row.get(19)?,
+        })
+    }
+}
+
+/// The code that a terminal polls with.
+#[derive(Debug, Clone)]
+pub struct DeviceCodeBySecret {
+    /// The row id in front of the secret.
+    pub id: i64,
+    /// SHA-256 of the secret presented.
+    pub secret_hash: [u8; 32],
+}
+
+impl ReadOp for DeviceCodeBySecret {
+    type Output = Option<DeviceCode>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        Ok(code.filter(|code| code.secret_hash == self.secret_hash))
+    }
+}
+
+/// The code that a person typed.
+#[derive(Debug, Clone)]
+pub struct DeviceCodeByUserCode {
+    /// Keyed hash of the user code.
+    pub user_code_hash: [u8; 16],
+}
+
+impl ReadOp for DeviceCodeByUserCode {
+    type Output = Option<DeviceCode>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(DEVICE_CODE_BY_USER_CODE, values![&self.user_code_hash], DeviceCode::from_row)
+    }
+}
+
+/// A claimed code and the account that claimed it, for the page that asks for the decision.
+#[derive(Debug, Clone)]
+pub struct ClaimedDeviceCode {
+    /// Row id of the code.
+    pub id: i64,
+    /// The account that signed in.
+    pub user_id: i64,
+}
+
+impl ReadOp for ClaimedDeviceCode {
+    /// The code and how to name the account.
+    type Output = Option<(DeviceCode, String)>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        let Some(code) = code.filter(|code| code.user_id == Some(self.user_id)) else { return Ok(None) };
+        let account = tx.optional(USER_ACCOUNT, values![self.user_id], |row| {
+            let (verified, name, claimed): (Option<String>, Option<String>, Option<String>) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(verified.or(claimed).or(name).unwrap_or_default())
+        })?;
+        Ok(account.map(|account| (code, account)))
+    }
+}
+
+/// How many codes could a guess hit? Asked once at start.
+#[derive(Debug, Clone, Copy)]
+pub struct CountLiveDeviceCodes {
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl ReadOp for CountLiveDeviceCodes {
+    type Output = i64;
+    const LANE: crate::message::Lane = crate::message::Lane::Report;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<i64, StoreError> {
+        tx.one(COUNT_LIVE_DEVICE_CODES, values![self.now], |row| row.get(0))
+    }
+}
+
+/// Why a code cannot be claimed or decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceCodeRefusal {
+    /// It expired, or was purged.
+    Expired,
+    /// It was decided before.
+    Decided,
+    /// Another account claimed it by signing in first.
+    ClaimedByOther,
+    /// The organization is not active.
+    OrganizationNotActive,
+}
+
+/// Binds a code to the account that signed in for it. Only that account can decide it from then on.
+pub(crate) fn bind(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    service: &Service,
+    (user_id, provider): (i64, &str),
+    now: Millis,
+) -> Result<Result<(), DeviceCodeRefusal>, StoreError> {
+    let code = tx.optional(DEVICE_CODE_BY_ID, values![id], DeviceCode::from_row)?;
+    // The code's own service: signing in to another one never touches it.
+    let Some(code) = code.filter(|code| code.service_id == service.id) else {
+        return Ok(Err(DeviceCodeRefusal::Expired));
+    };
+    if let Err(refusal) = decidable(&code, user_id, now) {
+        return Ok(Err(refusal));
+    }
+    tx.execute(BIND_DEVICE_CODE, values![user_id, provider, now, id])?;
+    Ok(Ok(()))
+}
+
+fn decidable(code: &DeviceCode, user_id: i64, now: Millis) -> Result<(), DeviceCodeRefusal> {
+    if code.is_expired(now) {
+        Err(DeviceCodeRefusal::Expired)
+    } else if code.status != DeviceCodeStatus::Pending {
+        Err(DeviceCodeRefusal::Decided)
+    } else if code.user_id.is_some_and(|claimed_by| claimed_by != user_id) {
+        Err(DeviceCodeRefusal::ClaimedByOther)
+    } else if !code.is_org_active() {
+        Err(DeviceCodeRefusal::OrganizationNotActive)
+    } else {
+        Ok(())
+    }
+}
+
+/// The person's decision.
+#[derive(Debug, Clone)]
+pub struct DecideDeviceCode {
+    /// Row id of the code.
+    pub id: i64,
+    /// The account that claimed it.
+    pub user_id: i64,
+    /// Yes or no.
+    pub approve: bool,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl WriteOp for DecideDeviceCode {
+    type Output = DeviceCode;
+    type Refused = DeviceCodeRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<DeviceCode, OpError<DeviceCodeRefusal>> {
+        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        let Some(code) = code.filter(|code| code.user_id.is_some()) else {
+            return Err(OpError::Refused(DeviceCodeRefusal::Expired));
+        };
+        decidable(&code, self.user_id, self.now).map_err(OpError::Refused)?;
+        let status = if self.approve { "approved" } else { "denied" };
+        tx.execute(DECIDE_DEVICE_CODE, values![status, self.id])?;
+        Ok(code)
+    }
+}
+
+/// Exchanges an approved code for a session.
+#[derive(Debug, Clone)]
+pub struct RedeemDeviceCode {
+    /// The row id in front of the secret.
+    pub id: i64,
+    /// SHA-256 of the secret presented.
+    pub secret_hash: [u8; 32],
+    /// The client that presents it.
+    pub client_id: String,
+    /// The session to open.
+    pub session: NewSession,
+    /// The present moment.
+    pub now: Millis,
+}
+
+/// What presenting a code led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceRedemption {
+    /// A session.
+    Granted(Box<Grant>),
+    /// The code was used before. What the first use produced is revoked.
+    Replayed,
+}
+
+/// Why a code was not redeemed; nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedeemRefusal {
+    /// No such code, the secret is wrong, or it was made for another client.
+    Unknown,
+    /// RFC 8628, section 3.5: `authorization_pending`.
+    Pending,
+    /// `access_denied`.
+    Denied,
+    /// `expired_token`.
+    Expired,
+}
+
+impl WriteOp for RedeemDeviceCode {
+    type Output = DeviceRedemption;
+    type Refused = RedeemRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<DeviceRedemption, OpError<RedeemRefusal>> {
+        let refused = |refusal| Err(OpError::Refused(refusal));
+        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        let genuine =
+            |code: &DeviceCode| code.secret_hash == self.secret_hash && code.client_id == self.client_id;
+        let Some(code) = code.filter(genuine) else { return refused(RedeemRefusal::Unknown) };
+        match code.status {
+            DeviceCodeStatus::Redeemed => {
+                if let Some(session_id) = code.session_id {
+                    sessions::end(tx, session_id, "device_code_replayed", self.now)?;
+                }
+                return Ok(DeviceRedemption::Replayed);
+            }
+            DeviceCodeStatus::Denied => return refused(RedeemRefusal::Denied),
+            DeviceCodeStatus::Pending | DeviceCodeStatus::Approved if code.is_expired(self.now) => {
+                return refused(RedeemRefusal::Expired);
+            }
+            DeviceCodeStatus::Pending => return refused(RedeemRefusal::Pending),
+            DeviceCodeStatus::Approved => {}
+        }
+        // The organization was suspended, or the account removed, between the approval and this poll.
+        let (Some(user_id), true) = (code.user_id, code.is_org_active()) else {
+            return refused(RedeemRefusal::Denied);
+        };
+        let signed_in = SignedIn {
+            org_id: code.org_id,
+            service_id: code.service_id,
+            user_id,
+            provider: code.provider.as_deref().unwrap_or_default(),
+            method: "device",
+            scope: &code.scope,
+            authenticated_at: code.authenticated_at.unwrap_or(self.now),
+        };
+        let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
+        tx.execute(REDEEM_DEVICE_CODE, values![grant.subject.session_id, self.id])?;
+        Ok(DeviceRedemption::Granted(Box::new(grant)))
+    }
+}

@@ -1,0 +1,49 @@
+//! Questions and changes, one file per table family. SQL lives here and nowhere else.
+
+pub mod authorization_codes;
+pub mod device_codes;
+pub mod organizations;
+pub mod services;
+pub mod sessions;
+pub mod sign_in;
+pub mod signing_keys;
+pub mod users;
+
+use crate::engine::Statement;
+
+/// Every statement of the crate, for the tests that check them all.
+#[must_use]
+pub fn statements() -> Vec<&'static Statement> {
+    [
+        authorization_codes::STATEMENTS,
+        device_codes::STATEMENTS,
+        organizations::STATEMENTS,
+        services::STATEMENTS,
+        sessions::STATEMENTS,
+        sign_in::STATEMENTS,
+        signing_keys::STATEMENTS,
+        users::STATEMENTS,
+    ]
+    .concat()
+}
+
+/// The row of the platform realm, created by the first migration.
+pub const PLATFORM_ORG_ID: i64 = 1;
+
+/// Reads a JSON array of strings. What is not one is a row that should not exist.
+fn string_list(
+    table: &'static str,
+    column: &'static str,
+    json: &str,
+) -> Result<Vec<String>, crate::error::StoreError> {
+    serde_json::from_str(json).map_err(|error| crate::error::StoreError::Inconsistent {
+        table,
+        column,
+        found: error.to_string(),
+    })
+}
+
+/// Writes a JSON array of strings.
+fn json_list(list: &[String]) -> String {
+    serde_json::Value::from(list).to_string()
+}

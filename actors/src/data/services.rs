@@ -1,0 +1,117 @@
+//! Services: the OAuth clients of an organization.
+
+use super::string_list;
+use crate::engine::{ReadTx, Row};
+use crate::error::StoreError;
+use crate::message::ReadOp;
+use crate::{statements, values};
+
+statements! {
+    SERVICE_BY_CLIENT_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
+        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.client_id = $1";
+    SERVICE_BY_SLUGS = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
+        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
+        FROM organizations o JOIN services s ON s.org_id = o.id WHERE o.slug = $1 AND s.slug = $2";
+    SERVICE_BY_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
+        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1";
+}
+
+/// A service together with what sign-in must know of its organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Row id.
+    pub id: i64,
+    /// Row id of the organization, which is also the realm of the service's users.
+    pub org_id: i64,
+    /// Name in URLs, unique in the organization.
+    pub slug: String,
+    /// Name on pages.
+    pub name: String,
+    /// RFC 6749 client identifier.
+    pub client_id: String,
+    /// Registered redirect URIs, compared character for character.
+    pub redirect_uris: Vec<String>,
+    /// The organization's own activation page, instead of the hosted one.
+    pub device_activation_uri: Option<String>,
+    /// The organization's name in URLs.
+    pub org_slug: String,
+    /// The organization's name on pages.
+    pub org_name: String,
+    /// `pending`, `active`, `suspended` or `rejected`.
+    pub org_status: String,
+    /// Whether this is the platform realm.
+    pub is_platform: bool,
+}
+
+impl Service {
+    /// Whether users of the organization can sign in and use tokens.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.org_status == "active"
+    }
+
+    pub(crate) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.get(0)?,
+            org_id: row.get(1)?,
+            slug: row.get(2)?,
+            name: row.get(3)?,
+            client_id: row.get(4)?,
+            redirect_uris: string_list("services", "redirect_uris", &row.get::<String>(5)?)?,
+            device_activation_uri: row.get(6)?,
+            org_slug: row.get(7)?,
+            org_name: row.get(8)?,
+            org_status: row.get(9)?,
+            is_platform: row.get(10)?,
+        })
+    }
+}
+
+/// Which service has this client identifier?
+#[derive(Debug, Clone)]
+pub struct ServiceByClientId {
+    /// As sent by the client.
+    pub client_id: String,
+}
+
+impl ReadOp for ServiceByClientId {
+    type Output = Option<Service>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(SERVICE_BY_CLIENT_ID, values![&self.client_id], Service::from_row)
+    }
+}
+
+/// Which service is this one of that organization?
+#[derive(Debug, Clone)]
+pub struct ServiceBySlugs {
+    /// The organization's slug.
+    pub org_slug: String,
+    /// The service's slug.
+    pub service_slug: String,
+}
+
+impl ReadOp for ServiceBySlugs {
+    type Output = Option<Service>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(SERVICE_BY_SLUGS, values![&self.org_slug, &self.service_slug], Service::from_row)
+    }
+}
+
+/// The service in this row.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceById {
+    /// Row id.
+    pub id: i64,
+}
+
+impl ReadOp for ServiceById {
+    type Output = Option<Service>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(SERVICE_BY_ID, values![self.id], Service::from_row)
+    }
+}

@@ -1,0 +1,352 @@
+//! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
+
+use super::string_list;
+use crate::clock::Millis;
+use crate::engine::{ReadTx, Row, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::message::{ReadOp, WriteOp};
+use crate::{statements, values};
+
+/// A session ends this long after it began, however often it is refreshed: 180 days.
+pub const SESSION_LIFETIME: Millis = 180 * 24 * 60 * 60 * 1000;
+/// A refresh token that is not used for this long is dead: 30 days.
+pub const REFRESH_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000;
+/// Within this time after its use a refresh token may be used again and yields the same successor: 10 seconds.
+pub const REFRESH_GRACE: Millis = 10 * 1000;
+
+statements! {
+    INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
+        authenticated_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+    INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4) RETURNING id";
+    END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
+    END_SESSION_BY_PUBLIC_ID = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
+        WHERE public_id = $3 AND ended_at IS NULL";
+    SUBJECT_BY_SESSION = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
+        x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
+        o.is_platform, s.slug, s.client_id, p.name, p.features \
+        FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
+        JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
+        WHERE x.id = $1";
+    SUBJECT_BY_PUBLIC_ID = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
+        x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
+        o.is_platform, s.slug, s.client_id, p.name, p.features \
+        FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
+        JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
+        WHERE x.public_id = $1";
+    REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
+        FROM refresh_tokens WHERE id = $1";
+    SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
+    USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1, successor_id = $2 WHERE id = $3";
+}
+
+/// Everything a token says, as it is now. Rights come from here, never from an old token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Row id of the session.
+    pub session_id: i64,
+    /// The `sid` claim.
+    pub session_public_id: String,
+    /// Granted scope, space-separated.
+    pub scope: String,
+    /// The `auth_time` claim.
+    pub authenticated_at: Millis,
+    /// When the session ends by itself.
+    pub expires_at: Millis,
+    /// When it was ended, if it was.
+    pub ended_at: Option<Millis>,
+    /// The provider that the user signed in with.
+    pub provider: String,
+    /// The `sub` claim.
+    pub user_public_id: String,
+    /// Verified address.
+    pub email: Option<String>,
+    /// Name to show.
+    pub name: Option<String>,
+    /// Picture.
+    pub avatar_url: Option<String>,
+    /// Whether the user owns the platform.
+    pub is_platform_owner: bool,
+    /// When the account was made.
+    pub user_created_at: Millis,
+    /// The organization's slug.
+    pub org_slug: String,
+    /// The organization's status.
+    pub org_status: String,
+    /// Whether the session belongs to the platform realm.
+    pub is_platform: bool,
+    /// The service's slug.
+    pub service_slug: String,
+    /// The `client_id` claim.
+    pub client_id: String,
+    /// The plan's name; none in the platform realm.
+    pub plan: Option<String>,
+    /// The plan's features.
+    pub features: Vec<String>,
+}
+
+impl Subject {
+    /// Whether the session neither ended nor expired at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: Millis) -> bool {
+        self.ended_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether the organization lets its users in.
+    #[must_use]
+    pub fn is_org_active(&self) -> bool {
+        self.org_status == "active"
+    }
+
+    fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+        let features: Option<String> = row.get(19)?;
+        Ok(Self {
+            session_id: row.get(0)?,
+            session_public_id: row.get(1)?,
+            scope: row.get(2)?,
+            authenticated_at: row.get(3)?,
+            expires_at: row.get(4)?,
+            ended_at: row.get(5)?,
+            provider: row.get(6)?,
+            user_public_id: row.get(7)?,
+            email: row.get(8)?,
+            name: row.get(9)?,
+            avatar_url: row.get(10)?,
+            is_platform_owner: row.get(11)?,
+            user_created_at: row.get(12)?,
+            org_slug: row.get(13)?,
+            org_status: row.get(14)?,
+            is_platform: row.get(15)?,
+            service_slug: row.get(16)?,
+            client_id: row.get(17)?,
+            plan: row.get(18)?,
+            features: features.map_or(Ok(Vec::new()), |json| string_list("plans", "features", &json))?,
+        })
+    }
+}
+
+/// What opening a session needs that is not in the database yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSession {
+    /// UUID for the `sid` claim.
+    pub public_id: String,
+    /// SHA-256 of the first refresh token's secret.
+    pub refresh_hash: [u8; 32],
+}
+
+/// A session with the refresh token that belongs in the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What the access token says.
+    pub subject: Subject,
+    /// Row id of the refresh token; its secret is known to the caller alone.
+    pub refresh_token_id: i64,
+}
+
+/// Who signed in to what, and how.
+pub(crate) struct SignedIn<'a> {
+    pub(crate) org_id: i64,
+    pub(crate) service_id: i64,
+    pub(crate) user_id: i64,
+    pub(crate) provider: &'a str,
+    pub(crate) method: &'static str,
+    pub(crate) scope: &'a str,
+    pub(crate) authenticated_at: Millis,
+}
+
+/// Opens a session with its first refresh token.
+pub(crate) fn open(
+    tx: &mut WriteTx<'_>,
+    new: &NewSession,
+    signed_in: &SignedIn<'_>,
+    now: Millis,
+) -> Result<Grant, StoreError> {
+    let values = values![
+        &new.public_id,
+        signed_in.org_id,
+        signed_in.service_id,
+        signed_in.user_id,
+        signed_in.provider,
+        signed_in.method,
+        signed_in.scope,
+        signed_in.authenticated_at,
+        now,
+        now + SESSION_LIFETIME,
+    ];
+    let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;
+    let refresh_token_id = tx.one(
+        INSERT_REFRESH_TOKEN,
+        values![session_id, &new.refresh_hash, now, now + REFRESH_LIFETIME],
+        |row| row.get::<i64>(0),
+    )?;
+    let subject = tx.one(SUBJECT_BY_SESSION, values![session_id], Subject::from_row)?;
+    Ok(Grant { subject, refresh_token_id })
+}
+
+/// Ends a session; ending an ended one changes nothing.
+pub(crate) fn end(
+    tx: &mut WriteTx<'_>,
+    session_id: i64,
+    reason: &'static str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    tx.execute(END_SESSION, values![now, reason, session_id])?;
+    Ok(())
+}
+
+/// The session behind a token, ended or not.
+#[derive(Debug, Clone)]
+pub struct SessionByPublicId {
+    /// The `sid` claim.
+    pub public_id: String,
+}
+
+impl ReadOp for SessionByPublicId {
+    type Output = Option<Subject>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(SUBJECT_BY_PUBLIC_ID, values![&self.public_id], Subject::from_row)
+    }
+}
+
+/// Ends a session. Ending an ended one, or one that never was, changes nothing and is no error.
+#[derive(Debug, Clone)]
+pub struct EndSession {
+    /// The `sid` claim.
+    pub public_id: String,
+    /// Why, for the audit: `logout`, ...
+    pub reason: &'static str,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl WriteOp for EndSession {
+    type Output = ();
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<()>> {
+        tx.execute(END_SESSION_BY_PUBLIC_ID, values![self.now, self.reason, &self.public_id])?;
+        Ok(())
+    }
+}
+
+/// Uses a refresh token (RFC 6749, section 6) and issues its successor (RFC 9700, section 4.14.2).
+#[derive(Debug, Clone)]
+pub struct RotateRefreshToken {
+    /// The row id in front of the secret.
+    pub id: i64,
+    /// SHA-256 of the secret presented.
+    pub secret_hash: [u8; 32],
+    /// SHA-256 of the successor's secret, which follows from the one presented.
+    pub successor_hash: [u8; 32],
+    /// The client that presents it, where the endpoint knows it.
+    pub client_id: Option<String>,
+    /// The present moment.
+    pub now: Millis,
+}
+
+/// What the use of a refresh token led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// A fresh successor, or within the grace the same one again.
+    Granted(Box<Grant>),
+    /// The token was used before: somebody else has it. The session is over.
+    Reused,
+}
+
+/// Why a refresh token was refused without any change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshRefusal {
+    /// No such token, or the secret is wrong.
+    Unknown,
+    /// It belongs to another client.
+    OtherClient,
+    /// It expired, or its session ended.
+    Over,
+    /// The organization is not active.
+    OrganizationNotActive,
+}
+
+struct StoredToken {
+    session_id: i64,
+    secret_hash: Vec<u8>,
+    expires_at: Millis,
+    used_at: Option<Millis>,
+    successor_id: Option<i64>,
+}
+
+impl WriteOp for RotateRefreshToken {
+    type Output = Rotation;
+    type Refused = RefreshRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Rotation, OpError<RefreshRefusal>> {
+        let refused = |reason| Err(OpError::Refused(reason));
+        let Some(token) = self.stored(tx)? else { return refused(RefreshRefusal::Unknown) };
+        let subject = tx.one(SUBJECT_BY_SESSION, values![token.session_id], Subject::from_row)?;
+        if self.client_id.as_ref().is_some_and(|client_id| *client_id != subject.client_id) {
+            return refused(RefreshRefusal::OtherClient);
+        }
+        if !subject.is_live(self.now) || token.expires_at <= self.now {
+            return refused(RefreshRefusal::Over);
+        }
+        if !subject.is_org_active() {
+            return refused(RefreshRefusal::OrganizationNotActive);
+        }
+        let refresh_token_id = match (token.used_at, token.successor_id) {
+            (None, _) => self.issue_successor(tx, &token, &subject)?,
+            (Some(used_at), Some(successor_id)) if self.may_repeat(tx, used_at, successor_id)? => {
+                successor_id
+            }
+            _ => {
+                end(tx, token.session_id, "refresh_token_reused", self.now)?;
+                return Ok(Rotation::Reused);
+            }
+        };
+        Ok(Rotation::Granted(Box::new(Grant { subject, refresh_token_id })))
+    }
+}
+
+impl RotateRefreshToken {
+    fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredToken>, StoreError> {
+        let token = tx.optional(REFRESH_TOKEN, values![self.id], |row| {
+            Ok(StoredToken {
+                session_id: row.get(0)?,
+                secret_hash: row.get(1)?,
+                expires_at: row.get(2)?,
+                used_at: row.get(3)?,
+                successor_id: row.get(4)?,
+            })
+        })?;
+        // Hashes of 256-bit secrets: how long the comparison takes tells nothing about the secret.
+        Ok(token.filter(|token| token.secret_hash == self.secret_hash))
+    }
+
+    fn issue_successor(
+        &self,
+        tx: &mut WriteTx<'_>,
+        token: &StoredToken,
+        subject: &Subject,
+    ) -> Result<i64, StoreError> {
+        let expires_at = (self.now + REFRESH_LIFETIME).min(subject.expires_at);
+        let successor_id = tx.one(
+            INSERT_REFRESH_TOKEN,
+            values![token.session_id, &self.successor_hash, self.now, expires_at],
+            |row| row.get::<i64>(0),
+        )?;
+        tx.execute(USE_REFRESH_TOKEN, values![self.now, successor_id, self.id])?;
+        Ok(successor_id)
+    }
+
+    /// A client that lost our answer asks again: inside the grace, and as long as nobody used the successor.
+    fn may_repeat(
+        &self,
+        tx: &mut WriteTx<'_>,
+        used_at: Millis,
+        successor_id: i64,
+    ) -> Result<bool, StoreError> {
+        if self.now - used_at > REFRESH_GRACE {
+            return Ok(false);
+        }
+        Ok(tx.optional(SUCCESSOR_UNUSED, values![successor_id], |_| Ok(()))?.is_some())
+    }
+}

@@ -1,0 +1,127 @@
+//! The end of a sign-in at a provider: one write that knows the person and hands out what was asked for.
+
+use super::authorization_codes::{self, NewAuthorizationCode};
+use super::device_codes::{self, DeviceCodeRefusal};
+use super::services::Service;
+use super::users::{self, Arrival, EmailInUse};
+use crate::clock::Millis;
+use crate::engine::WriteTx;
+use crate::error::OpError;
+use crate::message::WriteOp;
+use crate::{statements, values};
+
+statements! {
+    CLAIM_LOGIN_STATE = "INSERT INTO login_state_claims (state_hash, expires_at) VALUES ($1, $2) \
+        ON CONFLICT (state_hash) DO NOTHING";
+    PURGE_LOGIN_STATES = "DELETE FROM login_state_claims WHERE id IN (SELECT id FROM (SELECT id, expires_at \
+        FROM login_state_claims ORDER BY id LIMIT 64) oldest WHERE expires_at < $1)";
+    SERVICE_FOR_SIGN_IN = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
+        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.org_id = $2";
+}
+
+/// Uses up a login state, so that a callback works once. Before the provider is asked: a replay must not reach it.
+#[derive(Debug, Clone)]
+pub struct ClaimLoginState {
+    /// SHA-256 of the state.
+    pub state_hash: [u8; 32],
+    /// When the sealed state expires by itself.
+    pub expires_at: Millis,
+    /// The present moment.
+    pub now: Millis,
+}
+
+/// The state was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginStateUsed;
+
+impl WriteOp for ClaimLoginState {
+    type Output = ();
+    type Refused = LoginStateUsed;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<LoginStateUsed>> {
+        tx.execute(PURGE_LOGIN_STATES, values![self.now])?;
+        match tx.execute(CLAIM_LOGIN_STATE, values![&self.state_hash, self.expires_at])? {
+            0 => Err(OpError::Refused(LoginStateUsed)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a sign-in at a provider did not lead to anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignInRefusal {
+    /// The service is gone.
+    ServiceGone,
+    /// The organization is not active; its status.
+    OrganizationNotActive(String),
+    /// Another account has the address.
+    EmailInUse(EmailInUse),
+    /// The device code cannot be claimed.
+    DeviceCode(DeviceCodeRefusal),
+}
+
+/// Finds or makes the user and hands out an authorization code.
+#[derive(Debug, Clone)]
+pub struct CompleteWebSignIn {
+    /// Who came.
+    pub arrival: Arrival,
+    /// To which service.
+    pub service_id: i64,
+    /// The code to be.
+    pub code: NewAuthorizationCode,
+}
+
+impl WriteOp for CompleteWebSignIn {
+    /// Row id of the code.
+    type Output = i64;
+    type Refused = SignInRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<i64, OpError<SignInRefusal>> {
+        let (service, user_id) = enter(tx, &self.arrival, self.service_id)?;
+        let signed_in = (user_id, self.arrival.profile.provider.as_str());
+        Ok(authorization_codes::insert(tx, &self.code, &service, signed_in, self.arrival.now)?)
+    }
+}
+
+/// Finds or makes the user and binds a device code to it. Approving is a step of its own.
+#[derive(Debug, Clone)]
+pub struct CompleteDeviceSignIn {
+    /// Who came.
+    pub arrival: Arrival,
+    /// To which service.
+    pub service_id: i64,
+    /// Row id of the device code.
+    pub device_code_id: i64,
+}
+
+impl WriteOp for CompleteDeviceSignIn {
+    /// Row id of the user.
+    type Output = i64;
+    type Refused = SignInRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<i64, OpError<SignInRefusal>> {
+        let (service, user_id) = enter(tx, &self.arrival, self.service_id)?;
+        let signed_in = (user_id, self.arrival.profile.provider.as_str());
+        device_codes::bind(tx, self.device_code_id, &service, signed_in, self.arrival.now)?
+            .map_err(|refusal| OpError::Refused(SignInRefusal::DeviceCode(refusal)))?;
+        Ok(user_id)
+    }
+}
+
+/// The service as it is now, and the user behind the arrival.
+fn enter(
+    tx: &mut WriteTx<'_>,
+    arrival: &Arrival,
+    service_id: i64,
+) -> Result<(Service, i64), OpError<SignInRefusal>> {
+    let service = tx.optional(SERVICE_FOR_SIGN_IN, values![service_id, arrival.org_id], Service::from_row)?;
+    let Some(service) = service else { return Err(OpError::Refused(SignInRefusal::ServiceGone)) };
+    if !service.is_active() {
+        return Err(OpError::Refused(SignInRefusal::OrganizationNotActive(service.org_status)));
+    }
+    match users::resolve(tx, arrival).map_err(OpError::<SignInRefusal>::from)? {
+        Ok(user_id) => Ok((service, user_id)),
+        Err(in_use) => Err(OpError::Refused(SignInRefusal::EmailInUse(in_use))),
+    }
+}

@@ -1,0 +1,131 @@
+//! Migrations, run by the service at start: checksummed, in order, never backwards.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use refinery::{Migration, Runner};
+use rusqlite::Connection;
+use thiserror::Error;
+
+use super::sqlite::configure;
+
+/// Every migration of this binary: number and name as in the file name, text at compile time.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("V1__first_sign_in", include_str!("../../../migrations/sqlite/0001_first_sign_in.sql"))];
+
+/// Why the database could not be made ready.
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    /// The folder or the file could not be created or opened.
+    #[error("cannot open {path}: {source}")]
+    Open {
+        /// The path in question.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// Another process runs on the same file.
+    #[error("another process is using {0}: one process per database file; stop it first")]
+    InUse(PathBuf),
+    /// The engine could not open the file.
+    #[error("cannot open the database: {0}")]
+    Engine(#[from] rusqlite::Error),
+    /// The database was written by a newer version of this program.
+    #[error(
+        "the database is at schema version {found}, this program knows versions up to {known}: run a newer one"
+    )]
+    Newer {
+        /// The version found in the database.
+        found: i32,
+        /// The newest version of this binary.
+        known: i32,
+    },
+    /// A migration failed, or one that was applied has another text here.
+    #[error("cannot migrate the database: {0}")]
+    Failed(#[from] refinery::Error),
+}
+
+/// Held as long as the process uses the database file: one process per file.
+#[derive(Debug)]
+pub struct InstanceLock {
+    _file: File,
+}
+
+/// Creates what is missing, takes the instance lock and brings the schema up to date.
+pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_folder(folder).map_err(|source| MigrateError::Open { path: folder.to_path_buf(), source })?;
+    }
+    let lock = lock(path)?;
+    create_private(path).map_err(|source| MigrateError::Open { path: path.to_path_buf(), source })?;
+    let mut connection = Connection::open(path)?;
+    configure(&mut connection)?;
+    migrate(&mut connection)?;
+    Ok(lock)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()?;
+    let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
+    let mut runner = Runner::new(&migrations).set_abort_divergent(true).set_abort_missing(true);
+    runner.set_migration_table_name("schema_migrations");
+    if let Some(found) = runner.get_last_applied_migration(connection).ok().flatten()
+        && found.version() > known
+    {
+        return Err(MigrateError::Newer { found: found.version(), known });
+    }
+    let report = runner.run(connection)?;
+    for migration in report.applied_migrations() {
+        log::info!(version = migration.version(), name = migration.name(); "schema migrated");
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<InstanceLock, MigrateError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let open = |source| MigrateError::Open { path: lock_path.clone(), source };
+    let file = private(OpenOptions::new().create(true).truncate(false).write(true))
+        .open(&lock_path)
+        .map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(InstanceLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(MigrateError::InUse(path.to_path_buf())),
+        Err(TryLockError::Error(source)) => Err(MigrateError::Open { path: lock_path, source }),
+    }
+}
+
+/// The database holds personal data: nobody but the service's own account may read it.
+fn create_private(path: &Path) -> io::Result<()> {
+    private(OpenOptions::new().create(true).append(true)).open(path).map(|_| ())
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    if fs::metadata(folder).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
+}

@@ -1,0 +1,258 @@
+//! SQLite through r2d2: pragmas, transactions, savepoints, rows.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use r2d2::{Pool, PooledConnection};
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use super::statement::Statement;
+use super::value::{Column, Value};
+use crate::error::StoreError;
+
+type Pooled = PooledConnection<SqliteConnectionManager>;
+
+/// Where the database is and how it is opened.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The database file. It and its folder are created when missing.
+    pub path: PathBuf,
+    /// How many reader connections each lane gets.
+    pub readers_per_lane: u32,
+}
+
+/// Opens connections that all carry the same pragmas.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    path: PathBuf,
+}
+
+impl Engine {
+    /// An engine over the file at `path`, which must exist and be migrated.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
+    /// The length of the write-ahead log in bytes; 0 when there is none.
+    #[must_use]
+    pub fn log_length(&self) -> u64 {
+        let mut name = self.path.clone().into_os_string();
+        name.push("-wal");
+        std::fs::metadata(PathBuf::from(name)).map_or(0, |file| file.len())
+    }
+
+    pub(crate) fn readers(&self, size: u32) -> Result<Pool<SqliteConnectionManager>, StoreError> {
+        self.pool(size, |connection| {
+            configure(connection)?;
+            connection.pragma_update(None, "query_only", "ON")
+        })
+    }
+
+    pub(crate) fn writer(&self) -> Result<WriteConnection, StoreError> {
+        let connection = self.pool(1, configure)?.get().map_err(|error| unavailable(&error))?;
+        Ok(WriteConnection { connection })
+    }
+
+    fn pool(
+        &self,
+        size: u32,
+        init: fn(&mut Connection) -> rusqlite::Result<()>,
+    ) -> Result<Pool<SqliteConnectionManager>, StoreError> {
+        let manager = SqliteConnectionManager::file(&self.path).with_init(init);
+        Pool::builder()
+            .max_size(size)
+            .test_on_check_out(false)
+            .connection_timeout(Duration::from_secs(5))
+            .build(manager)
+            .map_err(|error| unavailable(&error))
+    }
+}
+
+fn unavailable(error: &r2d2::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// Every connection, in every role. FULL: what was acknowledged survives a power cut.
+pub(super) fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    // Small steps by size keep the tail of the latency short; the WalCheckpointer empties the log.
+    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    // Without it a cached statement with a range on a bound value is prepared again whenever the value changes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(())
+}
+
+/// A reader's connection. The pragma `query_only` backs up what the types already say.
+pub(crate) struct ReadConnection {
+    connection: Pooled,
+}
+
+impl ReadConnection {
+    pub(crate) fn take(pool: &Pool<SqliteConnectionManager>) -> Result<Self, StoreError> {
+        Ok(Self { connection: pool.get().map_err(|error| unavailable(&error))? })
+    }
+
+    /// One read transaction: everything inside sees the same moment.
+    pub(crate) fn begin(&mut self) -> Result<ReadTx<'_>, StoreError> {
+        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        Ok(ReadTx { transaction })
+    }
+}
+
+/// The writer's connection.
+pub(crate) struct WriteConnection {
+    connection: Pooled,
+}
+
+impl WriteConnection {
+    /// IMMEDIATE, because a transaction that upgrades later ignores the busy timeout.
+    pub(crate) fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| failed(&error))?;
+        Ok(Batch { tx: WriteTx { read: ReadTx { transaction } } })
+    }
+
+    /// Moves the whole log into the database file and empties it. True when nothing is left in the log.
+    pub(crate) fn checkpoint(&mut self) -> Result<bool, StoreError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+            .map(|busy| busy == 0)
+            .map_err(|error| failed(&error))
+    }
+}
+
+/// A transaction of several operations, each in a savepoint of its own.
+pub(crate) struct Batch<'c> {
+    pub(crate) tx: WriteTx<'c>,
+}
+
+impl Batch<'_> {
+    pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.run("SAVEPOINT operation")
+    }
+
+    pub(crate) fn release(&mut self) -> Result<(), StoreError> {
+        self.run("RELEASE operation")
+    }
+
+    pub(crate) fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
+        self.run("ROLLBACK TO operation")?;
+        self.run("RELEASE operation")
+    }
+
+    pub(crate) fn commit(self) -> Result<(), StoreError> {
+        self.tx.read.transaction.commit().map_err(|error| failed(&error))
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(), StoreError> {
+        let mut statement = self.tx.read.transaction.prepare_cached(sql).map_err(|error| failed(&error))?;
+        statement.execute([]).map(|_| ()).map_err(|error| failed(&error))
+    }
+}
+
+/// A transaction that can only ask.
+pub struct ReadTx<'c> {
+    transaction: Transaction<'c>,
+}
+
+impl ReadTx<'_> {
+    /// The first row, if there is one.
+    pub fn optional<T>(
+        &mut self,
+        statement: &Statement,
+        values: &[Value<'_>],
+        map: impl FnOnce(&Row<'_, '_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut prepared = self.transaction.prepare_cached(statement.sql).map_err(|error| failed(&error))?;
+        let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(|error| failed(&error))?;
+        match rows.next().map_err(|error| failed(&error))? {
+            Some(row) => map(&Row { row }).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The first row of a statement that always has one (an aggregate, an INSERT with RETURNING).
+    pub fn one<T>(
+        &mut self,
+        statement: &Statement,
+        values: &[Value<'_>],
+        map: impl FnOnce(&Row<'_, '_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.optional(statement, values, map)?
+            .ok_or_else(|| StoreError::Failed(format!("{} returned no row", statement.name)))
+    }
+
+    /// All rows, in the order of the statement.
+    pub fn all<T>(
+        &mut self,
+        statement: &Statement,
+        values: &[Value<'_>],
+        mut map: impl FnMut(&Row<'_, '_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut prepared = self.transaction.prepare_cached(statement.sql).map_err(|error| failed(&error))?;
+        let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(|error| failed(&error))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| failed(&error))? {
+            found.push(map(&Row { row })?);
+        }
+        Ok(found)
+    }
+}
+
+/// A transaction that can also change. What it can ask, it asks as a [`ReadTx`].
+pub struct WriteTx<'c> {
+    read: ReadTx<'c>,
+}
+
+impl<'c> std::ops::Deref for WriteTx<'c> {
+    type Target = ReadTx<'c>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.read
+    }
+}
+
+impl std::ops::DerefMut for WriteTx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.read
+    }
+}
+
+impl WriteTx<'_> {
+    /// Runs a change and tells how many rows it touched.
+    pub fn execute(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<usize, StoreError> {
+        let mut prepared =
+            self.read.transaction.prepare_cached(statement.sql).map_err(|error| failed(&error))?;
+        prepared.execute(rusqlite::params_from_iter(values)).map_err(|error| failed(&error))
+    }
+}
+
+/// One row of an answer.
+pub struct Row<'r, 's> {
+    row: &'r rusqlite::Row<'s>,
+}
+
+impl Row<'_, '_> {
+    /// The column at `index`, counted from 0.
+    pub fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
+        self.row.get(index).map_err(|error| failed(&error))
+    }
+}
+
+/// Sorts an engine error into what the rest of the crate can act on.
+pub(super) fn failed(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::Constraint(error.to_string()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        _ => StoreError::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,45 @@
+//! The threads that answer questions.
+
+use std::any::type_name;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix::{Actor, Handler, SyncContext};
+use r2d2::Pool;
+use r2d2_sqlite::SqliteConnectionManager;
+
+use crate::engine::ReadConnection;
+use crate::error::StoreError;
+use crate::message::{Read, ReadOp};
+
+/// A sync actor with a connection of its own.
+pub(crate) struct Reader {
+    pub(crate) pool: Pool<SqliteConnectionManager>,
+    pub(crate) connection: Option<ReadConnection>,
+}
+
+impl Actor for Reader {
+    type Context = SyncContext<Self>;
+}
+
+impl<Q: ReadOp> Handler<Read<Q>> for Reader {
+    type Result = Result<Q::Output, StoreError>;
+
+    fn handle(&mut self, Read(question): Read<Q>, _ctx: &mut Self::Context) -> Self::Result {
+        // SyncArbiter never restarts a panicked thread: catch, give the connection back, go on.
+        catch_unwind(AssertUnwindSafe(|| self.ask(&question))).unwrap_or_else(|_| {
+            log::error!(operation = type_name::<Q>(); "read panicked");
+            self.connection = None;
+            Err(StoreError::Panicked)
+        })
+    }
+}
+
+impl Reader {
+    fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => ReadConnection::take(&self.pool)?,
+        };
+        question.run(&mut self.connection.insert(connection).begin()?)
+    }
+}

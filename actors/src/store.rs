@@ -1,0 +1,96 @@
+//! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::commit_queue::CommitQueue;
+use crate::device_code_batcher::{DeviceCodeBatcher, IssueDeviceCode, IssuedDeviceCode};
+use crate::error::{OpError, StoreError};
+use crate::guard::DeathBell;
+use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::reader::Reader;
+use crate::wal_checkpointer::WalCheckpointer;
+
+/// How long a request waits for a place before it is told to come back.
+const ADMISSION_BUDGET: Duration = Duration::from_secs(2);
+
+/// One lane of readers with its own admission: SyncArbiter's queue is unbounded, so the bound is ours.
+#[derive(Clone)]
+pub(crate) struct ReadLane {
+    pub(crate) readers: Addr<Reader>,
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+/// What a handler holds. Cheap to clone, one per process.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) fast: ReadLane,
+    pub(crate) report: ReadLane,
+    pub(crate) queue: Addr<CommitQueue>,
+    pub(crate) write_permits: Arc<Semaphore>,
+    pub(crate) batcher: Addr<DeviceCodeBatcher>,
+    pub(crate) checkpointer: Addr<WalCheckpointer>,
+    pub(crate) bell: DeathBell,
+}
+
+impl Store {
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when no reader has room within two seconds.
+    pub async fn read<Q: ReadOp>(&self, question: Q) -> Result<Q::Output, StoreError> {
+        let lane = match Q::LANE {
+            Lane::Fast => &self.fast,
+            Lane::Report => &self.report,
+        };
+        let _permit = admit(&lane.permits).await?;
+        lane.readers.send(Read(question)).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
+    ///
+    /// # Errors
+    /// [`OpError::Refused`] with the operation's own reason, or [`OpError::Store`].
+    pub async fn write<C: WriteOp>(&self, change: C) -> Result<C::Output, OpError<C::Refused>> {
+        let _permit = admit(&self.write_permits).await?;
+        self.queue.send(Write(change)).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
+    }
+
+    /// Issues one device code, durable when answered.
+    pub async fn issue_device_code(&self, request: IssueDeviceCode) -> Result<IssuedDeviceCode, StoreError> {
+        let _permit = admit(&self.write_permits).await?;
+        self.batcher.send(request).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// What every actor tells about itself. An actor that does not answer is missing from the list.
+    pub async fn observe(&self) -> Vec<Snapshot> {
+        let (queue, batcher, checkpointer) = futures_util::join!(
+            self.queue.send(Observe),
+            self.batcher.send(Observe),
+            self.checkpointer.send(Observe)
+        );
+        [queue, batcher, checkpointer].into_iter().flatten().collect()
+    }
+
+    /// The name of a vital actor that died, if one did: the process is on its way out.
+    #[must_use]
+    pub fn dead_actor(&self) -> Option<&'static str> {
+        self.bell.dead()
+    }
+}
+
+async fn admit(permits: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
+    // The uncontended case takes no timer.
+    if let Ok(permit) = permits.try_acquire() {
+        return Ok(permit);
+    }
+    match timeout(ADMISSION_BUDGET, permits.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(StoreError::Closed),
+        Err(_) => Err(StoreError::Busy),
+    }
+}

@@ -1,0 +1,144 @@
+//! Every actor there is, in the order in which they start and stop.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr, Arbiter, SyncArbiter};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
+use crate::device_code_batcher::{DeviceCodeBatcher, DeviceCodeMint};
+use crate::engine::migrate::{InstanceLock, MigrateError, prepare};
+use crate::engine::{Engine, EngineSettings};
+use crate::error::StoreError;
+use crate::faults::Faults;
+use crate::guard::DeathBell;
+use crate::reader::Reader;
+use crate::store::{ReadLane, Store};
+use crate::wal_checkpointer::WalCheckpointer;
+use crate::writer::Writer;
+
+/// Reads admitted per lane: enough to keep the readers busy, few enough to keep the wait short.
+const READ_PERMITS: usize = 512;
+/// Writes admitted: four full batches.
+const WRITE_PERMITS: usize = 1024;
+
+/// What the actors need from outside.
+pub struct Ports {
+    /// Draws device codes.
+    pub device_code_mint: Arc<dyn DeviceCodeMint>,
+    /// Planned failures; [`crate::faults::NoFaults`] in the service.
+    pub faults: Arc<dyn Faults>,
+}
+
+/// Why the actors could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The database could not be made ready.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// A connection could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The running actors. Must be started inside an actix `System`.
+pub struct ActorSystem {
+    store: Store,
+    arbiters: Vec<Arbiter>,
+    bell: DeathBell,
+    _lock: InstanceLock,
+}
+
+impl ActorSystem {
+    /// Migrates, opens the connections and starts every actor.
+    pub fn start(settings: &EngineSettings, ports: Ports) -> Result<Self, StartError> {
+        let lock = prepare(&settings.path)?;
+        let bell = DeathBell::default();
+        let engine = Engine::new(&settings.path);
+        let fast = start_lane(&engine, settings.readers_per_lane)?;
+        let report = start_lane(&engine, 1)?;
+        let writer = start_writer(&engine, ports.faults, &bell)?;
+        // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
+        // actors and must never wait.
+        let arbiters = vec![Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter] = arbiters.as_slice() else {
+            return Err(StoreError::Closed.into());
+        };
+        let queue = {
+            let bell = bell.clone();
+            CommitQueue::start_in_arbiter(&queue_arbiter.handle(), move |_| CommitQueue::new(writer, &bell))
+        };
+        let batcher = {
+            let (queue, bell, mint) = (queue.clone(), bell.clone(), ports.device_code_mint);
+            DeviceCodeBatcher::start_in_arbiter(&queue_arbiter.handle(), move |_| {
+                DeviceCodeBatcher::new(queue, mint, &bell)
+            })
+        };
+        let checkpointer = {
+            let (queue, bell) = (queue.clone(), bell.clone());
+            WalCheckpointer::start_in_arbiter(&timer_arbiter.handle(), move |_| {
+                WalCheckpointer::new(engine, queue, &bell)
+            })
+        };
+        let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
+        let bell_of_store = bell.clone();
+        let store = Store { fast, report, queue, write_permits, batcher, checkpointer, bell: bell_of_store };
+        Ok(Self { store, arbiters, bell, _lock: lock })
+    }
+
+    /// The store to hand to handlers.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Rings when a vital actor dies.
+    #[must_use]
+    pub fn death_bell(&self) -> DeathBell {
+        self.bell.clone()
+    }
+
+    /// Stops in order, once no request is left: batcher, queue, log, addresses. Each step is logged.
+    pub async fn stop(self) {
+        let Store { queue, batcher, checkpointer, .. } = &self.store;
+        let _ = batcher.send(Flush).await;
+        let _ = batcher.send(Stop).await;
+        log::info!(step = "device codes flushed"; "stopping");
+        let _ = queue.send(Flush).await;
+        log::info!(step = "writes flushed"; "stopping");
+        match queue.send(Checkpoint).await {
+            Ok(Ok(emptied)) => log::info!(step = "log checkpointed", emptied = emptied; "stopping"),
+            outcome => log::warn!(step = "log checkpoint", outcome:? = outcome; "stopping"),
+        }
+        let _ = checkpointer.send(Stop).await;
+        let _ = queue.send(Stop).await;
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        log::info!(step = "actors stopped"; "stopping");
+    }
+}
+
+fn start_lane(engine: &Engine, readers: u32) -> Result<ReadLane, StoreError> {
+    let pool = engine.readers(readers)?;
+    let threads = readers as usize;
+    let readers = SyncArbiter::start(threads, move || Reader { pool: pool.clone(), connection: None });
+    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)) })
+}
+
+fn start_writer(
+    engine: &Engine,
+    faults: Arc<dyn Faults>,
+    bell: &DeathBell,
+) -> Result<Addr<Writer>, StoreError> {
+    // Opened once here so that a database that cannot be written to is found at start, not at the first write.
+    drop(engine.writer()?);
+    let (engine, bell) = (engine.clone(), bell.clone());
+    Ok(SyncArbiter::start(1, move || Writer {
+        engine: engine.clone(),
+        connection: None,
+        faults: Arc::clone(&faults),
+        bell: bell.clone(),
+    }))
+}

@@ -1,0 +1,217 @@
+//! The one thread that changes the database.
+//!
+//! It gets whole batches, because a sync actor answers before it takes the next message and so cannot group by itself.
+//! BEGIN; per operation SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
+
+use std::any::type_name;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use actix::{Actor, Handler, Message, SyncContext};
+use tokio::sync::oneshot;
+
+use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::faults::{FaultPoint, Faults};
+use crate::guard::DeathBell;
+use crate::message::WriteOp;
+
+/// What became of an operation inside its savepoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Keep,
+    RollBack,
+    /// Roll back, and trust the connection no longer.
+    Broken,
+}
+
+/// A write with its type erased: the queue holds many kinds in one line.
+pub(crate) trait QueuedWrite: Send {
+    /// Runs the operation and remembers its answer. Called again when the batch is run again.
+    fn apply(&mut self, tx: &mut WriteTx<'_>) -> Verdict;
+    /// Replaces the remembered answer: storage failed around the operation.
+    fn fail(&mut self, error: StoreError);
+    /// Sends the remembered answer.
+    fn answer(self: Box<Self>);
+}
+
+/// An operation with the place its answer goes to.
+pub(crate) struct Queued<C: WriteOp> {
+    pub(crate) op: C,
+    pub(crate) answer: Result<C::Output, OpError<C::Refused>>,
+    pub(crate) reply: oneshot::Sender<Result<C::Output, OpError<C::Refused>>>,
+}
+
+impl<C: WriteOp> QueuedWrite for Queued<C> {
+    fn apply(&mut self, tx: &mut WriteTx<'_>) -> Verdict {
+        self.answer = catch_unwind(AssertUnwindSafe(|| self.op.apply(tx))).unwrap_or_else(|_| {
+            log::error!(operation = type_name::<C>(); "operation panicked");
+            Err(OpError::Store(StoreError::Panicked))
+        });
+        match &self.answer {
+            Ok(_) => Verdict::Keep,
+            Err(OpError::Store(StoreError::Panicked | StoreError::Failed(_))) => Verdict::Broken,
+            Err(_) => Verdict::RollBack,
+        }
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.answer = Err(OpError::Store(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        // The caller may have given up waiting. The change stands all the same.
+        let _ = self.reply.send(self.answer);
+    }
+}
+
+/// Work for the writer.
+pub(crate) enum Job {
+    /// Commit these together.
+    Commit(Vec<Box<dyn QueuedWrite>>),
+    /// Move the write-ahead log into the database file.
+    Checkpoint,
+}
+
+impl Message for Job {
+    type Result = Result<Done, StoreError>;
+}
+
+/// What a job did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Done {
+    pub(crate) commits: u64,
+    pub(crate) operations: u64,
+    pub(crate) log_emptied: bool,
+}
+
+/// The sync actor that owns the write connection.
+pub(crate) struct Writer {
+    pub(crate) engine: Engine,
+    pub(crate) connection: Option<WriteConnection>,
+    pub(crate) faults: Arc<dyn Faults>,
+    pub(crate) bell: DeathBell,
+}
+
+impl Actor for Writer {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<Job> for Writer {
+    type Result = Result<Done, StoreError>;
+
+    fn handle(&mut self, job: Job, _ctx: &mut Self::Context) -> Self::Result {
+        // Panics of operations are caught one by one; anything that gets this far is a defect of the writer
+        // itself, and SyncArbiter would silently lose the thread.
+        catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
+            self.connection = None;
+            self.bell.ring("writer");
+            Err(StoreError::Panicked)
+        })
+    }
+}
+
+impl Writer {
+    fn run(&mut self, job: Job) -> Result<Done, StoreError> {
+        match job {
+            Job::Commit(batch) => Ok(self.commit_and_answer(batch)),
+            Job::Checkpoint => {
+                let log_emptied = self.connect()?.checkpoint()?;
+                Ok(Done { log_emptied, ..Done::default() })
+            }
+        }
+    }
+
+    fn commit_and_answer(&mut self, mut batch: Vec<Box<dyn QueuedWrite>>) -> Done {
+        let operations = batch.len() as u64;
+        let mut commits = 1;
+        match self.commit(&mut batch) {
+            Ok(()) => {}
+            Err(error) if error.blames_one_operation() && batch.len() > 1 => {
+                log::warn!(operations = operations, reason:% = error; "commit failed, running one by one");
+                for op in batch.chunks_mut(1) {
+                    commits += 1;
+                    if let Err(error) = self.commit(op) {
+                        fail(op, &error);
+                    }
+                }
+            }
+            Err(error) => {
+                log::error!(operations = operations, reason:% = error; "commit failed");
+                fail(&mut batch, &error);
+            }
+        }
+        for op in batch {
+            op.answer();
+        }
+        Done { commits, operations, log_emptied: false }
+    }
+
+    /// One transaction for all of `batch`. After an error nothing of it is in the database.
+    fn commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
+        let faults = Arc::clone(&self.faults);
+        let fault = |point| faults.at(point).map_or(Ok(()), Err);
+        let connection = self.connect()?;
+        let outcome = (|| {
+            fault(FaultPoint::Begin)?;
+            let mut transaction = connection.begin()?;
+            let mut sound = true;
+            for (position, op) in batch.iter_mut().enumerate() {
+                sound &= apply_in_savepoint(&mut transaction, op, || fault(FaultPoint::Apply(position)))?;
+            }
+            fault(FaultPoint::Commit)?;
+            transaction.commit()?;
+            Ok(sound)
+        })();
+        // After a panic or an engine failure nobody knows what the connection remembers: take a new one.
+        if !matches!(outcome, Ok(true)) {
+            self.connection = None;
+        }
+        outcome?;
+        // The commit stands whatever happens now: a failure here must not be told as "not written".
+        if let Err(error) = fault(FaultPoint::Reply) {
+            log::error!(reason:% = error; "failure between commit and answers");
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<&mut WriteConnection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.engine.writer()?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+/// True when the connection can still be trusted.
+fn apply_in_savepoint(
+    transaction: &mut Batch<'_>,
+    op: &mut Box<dyn QueuedWrite>,
+    fault: impl Fn() -> Result<(), StoreError>,
+) -> Result<bool, StoreError> {
+    transaction.savepoint()?;
+    let planned = catch_unwind(AssertUnwindSafe(fault));
+    let verdict = match planned {
+        Ok(Ok(())) => op.apply(&mut transaction.tx),
+        Ok(Err(error)) => {
+            op.fail(error);
+            Verdict::RollBack
+        }
+        Err(_) => {
+            op.fail(StoreError::Panicked);
+            Verdict::Broken
+        }
+    };
+    match verdict {
+        Verdict::Keep => transaction.release()?,
+        Verdict::RollBack | Verdict::Broken => transaction.roll_back_to_savepoint()?,
+    }
+    Ok(verdict != Verdict::Broken)
+}
+
+fn fail(batch: &mut [Box<dyn QueuedWrite>], error: &StoreError) {
+    for op in batch {
+        op.fail(error.clone());
+    }
+}

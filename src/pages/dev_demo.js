@@ -187,16 +187,16 @@ async function show(received) {
 
 function fill(table, object, meaning) {
   const rows = Object.entries(object).map(([name, value]) => {
-    const row = document.createElement("tr");
-    const head = Object.assign(document.createElement("th"), { scope: "row", textContent: name });
-    row.append(head, cell(readable(name, value)));
-    if (meaning) row.append(cell(meaning(name)));
+    // Narrow screens stack the cells with `display: block`, which would cost the table its roles.
+    const row = Object.assign(document.createElement("tr"), { role: "row" });
+    row.append(cell("th", "rowheader", name), cell("td", "cell", readable(name, value)));
+    if (meaning) row.append(cell("td", "cell", meaning(name)));
     return row;
   });
   element(table).replaceChildren(...rows);
 }
 
-const cell = (textContent) => Object.assign(document.createElement("td"), { textContent });
+const cell = (tag, role, textContent) => Object.assign(document.createElement(tag), { role, textContent });
 
 function readable(name, value) {
   if (["exp", "iat", "nbf", "auth_time"].includes(name)) return `${value} (${new Date(value * 1000).toLocaleTimeString()})`;

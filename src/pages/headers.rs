@@ -26,8 +26,8 @@ pub enum Policy {
     /// The demo app of dev mode: also its own script, and requests to this origin.
     Demo,
     /// The sign-in form of the dev provider. Its submission ends, after redirects, at the app that is being
-    /// developed, which lives on another loopback port or scheme; browsers hold `form-action` against those
-    /// redirects, so loopback and https are allowed.
+    /// developed, which is another origin; browsers hold `form-action` against those redirects, so it is open to
+    /// any http or https address (a host list could not name `[::1]`).
     DevProvider,
 }
 
@@ -42,7 +42,7 @@ impl Policy {
                 "require-trusted-types-for 'script'",
                 "trusted-types 'none'"
             ),
-            Self::DevProvider => csp!("'self' http://localhost:* http://127.0.0.1:* http://[::1]:* https:"),
+            Self::DevProvider => csp!("'self' http: https:"),
         }
     }
 }

@@ -24,6 +24,7 @@ use askama::Template;
 
 pub use headers::{Policy, page_headers};
 pub use text::ago;
+use text::filters;
 
 /// Answers with a hosted page: rendered HTML, `status`, and the headers of [`Policy::Hosted`].
 pub fn respond(page: &impl Template, status: StatusCode) -> HttpResponse {

@@ -124,6 +124,14 @@ fn hostile_data_stays_text() {
 }
 
 #[test]
+fn data_cannot_turn_the_reading_direction() {
+    for (name, html) in pages(HOSTILE) {
+        let attributes_aside = html.split('>').filter_map(|part| part.split('<').next());
+        assert!(!attributes_aside.collect::<String>().contains('\u{202E}'), "{name}");
+    }
+}
+
+#[test]
 fn every_page_is_well_formed_for_assistive_technology() {
     for (name, html) in pages("").into_iter().chain(pages(HOSTILE)) {
         assert!(html.starts_with("<!doctype html>"), "{name}: quirks mode");

@@ -30,6 +30,23 @@ pub(super) fn tame(text: &str, limit: usize) -> String {
     }
 }
 
+/// Filters of the templates, found by askama under this name.
+#[allow(unreachable_pub, clippy::inline_always, clippy::unused_self, clippy::unnecessary_wraps)] // as askama wants it
+pub(super) mod filters {
+    /// A name that somebody chose or sent. Askama escapes it as well; this keeps one name from posing as another
+    /// or from pushing the rest of the page out of sight.
+    #[askama::filter_fn]
+    pub(crate) fn name(text: &str, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(super::tame(text, 160))
+    }
+
+    /// The same for a sentence, which may quote what somebody sent.
+    #[askama::filter_fn]
+    pub(crate) fn sentence(text: &str, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(super::tame(text, 600))
+    }
+}
+
 /// Zero-width characters and the bidirectional controls of Unicode TR 9.
 fn deceives(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')

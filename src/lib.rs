@@ -1,3 +1,4 @@
 //! Gatehouse: a multi-tenant sign-on platform. This crate speaks HTTP; `gatehouse-actors` owns the data.
 
 pub mod config;
+pub mod pages;

@@ -233,7 +233,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_endless_body_is_cut() {
-        let url = serve("HTTP/1.1 200 OK\r\n\r\n", "0123456789012345678901234567890123456789");
+        let url = serve("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "a\r\n0123456789\r\n");
         assert_eq!(get(&url).await, Err(UpstreamError::BadAnswer("body too large")));
         let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n", "");
         assert_eq!(get(&url).await, Err(UpstreamError::BadAnswer("body too large")));

@@ -1,0 +1,3 @@
+//! What exists in dev mode only.
+
+pub mod provider;

@@ -1,4 +1,4 @@
-//! The dev provider: a small `OpenID` provider inside the binary that signs in anybody as any e-mail address. It is
+//! The dev provider: a small OpenID provider inside the binary that signs in anybody as any e-mail address. It is
 //! reached through the very path that a real provider is, so nothing in the login code knows it.
 //!
 //! ```text
@@ -10,9 +10,10 @@ mod authority;
 mod request;
 mod shelf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use askama::Template;
 use serde::Deserialize;
@@ -22,12 +23,13 @@ use url::form_urlencoded;
 pub use self::authority::{CLIENT_ID, DevProvider, DevProviderError};
 use self::authority::{Person, TokenRefusal, TokenRequest};
 use self::request::{AuthorizeParams, AuthorizeRefusal};
+use crate::pages::{Policy, respond_with};
 
 /// Where the provider is mounted, below the service's base URL.
 pub const MOUNT_PATH: &str = "/dev/provider";
 
 /// No `form-action`: browsers hold it against the redirects that follow the form, and those lead to the app that is
-/// being developed, wherever it lives.
+/// being developed, which may also be a native one with a scheme of its own (RFC 8252 section 7.1).
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
                            frame-ancestors 'none'";
 
@@ -57,7 +59,7 @@ struct SignInPage<'a> {
 
 /// What the sign-in page sends.
 #[derive(Deserialize)]
-pub struct Decision {
+pub struct SignInForm {
     #[serde(flatten)]
     request: AuthorizeParams,
     #[serde(default)]
@@ -69,7 +71,7 @@ pub struct Decision {
     decision: Option<String>,
 }
 
-/// `GET /.well-known/openid-configuration`: `OpenID` Connect Discovery 1.0 section 4.
+/// `GET /.well-known/openid-configuration`: OpenID Connect Discovery 1.0 section 4.
 pub async fn metadata(provider: web::Data<DevProvider>) -> HttpResponse {
     HttpResponse::Ok().json(provider.metadata())
 }
@@ -85,16 +87,14 @@ pub async fn show_page(http: HttpRequest, provider: web::Data<DevProvider>) -> H
         return refuse_on_page("A parameter occurs twice.");
     };
     match params.check(&provider) {
-        Ok(_) => {
-            page(&mut HttpResponse::Ok(), &params, (params.login_hint.as_deref().unwrap_or(""), ""), None)
-        }
+        Ok(_) => page(StatusCode::OK, &params, (params.login_hint.as_deref().unwrap_or(""), ""), None),
         Err(refusal) => refuse(&provider, refusal),
     }
 }
 
 /// `POST /authorize`: sends the browser back with a code, or with `access_denied`.
 pub async fn decide(
-    form: Result<web::Form<Decision>, actix_web::Error>,
+    form: Result<web::Form<SignInForm>, actix_web::Error>,
     provider: web::Data<DevProvider>,
 ) -> HttpResponse {
     let Ok(web::Form(form)) = form else {
@@ -110,13 +110,13 @@ pub async fn decide(
     }
     let Some(person) = Person::new(&form.email, &form.name, form.email_verified.is_some()) else {
         let problem = Some("Enter an e-mail address, such as ada@example.com.");
-        return page(&mut HttpResponse::BadRequest(), &form.request, (&form.email, &form.name), problem);
+        return page(StatusCode::BAD_REQUEST, &form.request, (&form.email, &form.name), problem);
     };
     match provider.issue_code(&request, person) {
         Ok(code) => {
             send_back(&provider, &request.redirect_uri, &[("code", &code), ("state", &request.state)])
         }
-        Err(error) => server_error(error),
+        Err(error) => server_error(&error),
     }
 }
 
@@ -126,14 +126,14 @@ pub async fn token(
     form: Result<web::Form<TokenRequest>, actix_web::Error>,
     provider: web::Data<DevProvider>,
 ) -> HttpResponse {
-    let basic = http.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let basic = http.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let answer = match form {
         Ok(form) => provider.redeem_code(&form, basic),
         Err(_) => Err(TokenRefusal::InvalidRequest),
     };
     match answer {
         Ok(tokens) => no_store(&mut HttpResponse::Ok()).json(tokens),
-        Err(TokenRefusal::Internal(error)) => server_error(error),
+        Err(TokenRefusal::Internal(error)) => server_error(&error),
         // RFC 6749 section 5.2: 401 with the scheme that the client may use, else 400.
         Err(refusal @ TokenRefusal::InvalidClient) => no_store(&mut HttpResponse::Unauthorized())
             .insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"dev provider\""))
@@ -142,7 +142,7 @@ pub async fn token(
     }
 }
 
-/// `GET` or `POST /userinfo`: `OpenID` Connect Core 1.0 section 5.3.
+/// `GET` or `POST /userinfo`: OpenID Connect Core 1.0 section 5.3.
 pub async fn userinfo(http: HttpRequest, provider: web::Data<DevProvider>) -> HttpResponse {
     let authorization = http.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
@@ -177,25 +177,19 @@ fn send_back(provider: &DevProvider, redirect_uri: &str, answer: &[(&str, &str)]
 }
 
 fn refuse_on_page(problem: &str) -> HttpResponse {
-    page(&mut HttpResponse::BadRequest(), &AuthorizeParams::default(), ("", ""), Some(problem))
+    page(StatusCode::BAD_REQUEST, &AuthorizeParams::default(), ("", ""), Some(problem))
 }
 
 fn page(
-    response: &mut HttpResponseBuilder,
+    status: StatusCode,
     request: &AuthorizeParams,
     (email, name): (&str, &str),
     problem: Option<&str>,
 ) -> HttpResponse {
-    match (SignInPage { request, email, name, problem }).render() {
-        Ok(html) => no_store(response)
-            .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((header::REFERRER_POLICY, "same-origin"))
-            .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
-            .content_type("text/html; charset=utf-8")
-            .body(html),
-        Err(_) => server_error(DevProviderError("page does not render")),
-    }
+    let sign_in = SignInPage { request, email, name, problem };
+    let mut response = respond_with(&sign_in, status, Policy::DevProvider);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
 }
 
 /// Codes, tokens and people's data: nobody keeps them (RFC 6749 section 5.1).
@@ -203,7 +197,7 @@ fn no_store(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     response.insert_header((header::CACHE_CONTROL, "no-store"))
 }
 
-fn server_error(error: DevProviderError) -> HttpResponse {
+fn server_error(error: &DevProviderError) -> HttpResponse {
     log::error!(reason = error.0; "dev provider failed");
     no_store(&mut HttpResponse::InternalServerError()).json(json!({ "error": "server_error" }))
 }

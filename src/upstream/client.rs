@@ -195,8 +195,10 @@ mod tests {
 
     use super::*;
 
-    const SHORT: Limits =
-        Limits { connect: Duration::from_millis(500), total: Duration::from_millis(500), body: 64 };
+    const SHORT: Limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1), body: 64 };
+
+    /// 65 bytes in one chunk.
+    const LONG_CHUNK: &str = "41\r\n01234567890123456789012345678901234567890123456789012345678901234\r\n";
 
     /// Answers one connection with `head`, then with `drip` over and over until the other side hangs up.
     fn serve(head: &'static str, drip: &'static str) -> Url {
@@ -233,7 +235,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_endless_body_is_cut() {
-        let url = serve("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "a\r\n0123456789\r\n");
+        let url = serve("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", LONG_CHUNK);
         assert_eq!(get(&url).await, Err(UpstreamError::BadAnswer("body too large")));
         let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n", "");
         assert_eq!(get(&url).await, Err(UpstreamError::BadAnswer("body too large")));

@@ -1,4 +1,4 @@
-//! `OpenID` Connect Discovery 1.0: from an issuer to its endpoints and keys.
+//! OpenID Connect Discovery 1.0: from an issuer to its endpoints and keys.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

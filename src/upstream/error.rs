@@ -27,7 +27,7 @@ pub enum UpstreamError {
     /// The callback was sent by another authorization server, or does not say which (RFC 9207).
     #[error("callback came from another issuer")]
     WrongIssuer,
-    /// The `id_token` failed verification (`OpenID` Connect Core 1.0 section 3.1.3.7).
+    /// The `id_token` failed verification (OpenID Connect Core 1.0 section 3.1.3.7).
     #[error("id_token rejected: {0}")]
     IdToken(#[from] IdTokenError),
 }

@@ -1,4 +1,4 @@
-//! GitHub: OAuth 2.0 without `OpenID`; who signed in is asked of its REST API.
+//! GitHub: OAuth 2.0 without OpenID; who signed in is asked of its REST API.
 
 use serde::Deserialize;
 use url::Url;

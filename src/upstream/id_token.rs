@@ -1,4 +1,4 @@
-//! The rules an `id_token` must pass: `OpenID` Connect Core 1.0 section 3.1.3.7. Pure: keys, clock and expectations
+//! The rules an `id_token` must pass: OpenID Connect Core 1.0 section 3.1.3.7. Pure: keys, clock and expectations
 //! come in.
 
 use base64::Engine;
@@ -150,7 +150,6 @@ pub(super) struct Claims {
     pub(super) xms_edov: Option<Value>,
     pub(super) name: Option<String>,
     pub(super) picture: Option<String>,
-    #[serde(default)]
     pub(super) amr: Option<Value>,
     pub(super) auth_time: Option<Value>,
 }

@@ -34,11 +34,11 @@ impl Signer {
     }
 
     fn sign(&self, claims: &Value) -> String {
-        self.sign_with(Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::ES256) }, claims)
+        self.sign_with(&Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::ES256) }, claims)
     }
 
-    fn sign_with(&self, header: Header, claims: &Value) -> String {
-        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
+    fn sign_with(&self, header: &Header, claims: &Value) -> String {
+        jsonwebtoken::encode(header, claims, &self.key).unwrap()
     }
 }
 
@@ -119,10 +119,10 @@ fn only_the_providers_keys_sign() {
     assert_eq!(verdict(&signer, &token), Err(IdTokenError::Signature));
     let other_kid = Header { kid: Some("z".to_owned()), ..Header::new(Algorithm::ES256) };
     assert_eq!(
-        verdict(&signer, &signer.sign_with(other_kid, &claims(&json!({})))),
+        verdict(&signer, &signer.sign_with(&other_kid, &claims(&json!({})))),
         Err(IdTokenError::UnknownKey)
     );
-    let no_kid = signer.sign_with(Header::new(Algorithm::ES256), &claims(&json!({})));
+    let no_kid = signer.sign_with(&Header::new(Algorithm::ES256), &claims(&json!({})));
     assert_eq!(verdict(&signer, &no_kid), Ok(()));
 }
 
@@ -147,7 +147,7 @@ fn headers_that_ask_for_less_are_refused() {
         Header { typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::ES256) },
         Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::ES256) },
     ] {
-        let token = signer.sign_with(header, &claims(&json!({})));
+        let token = signer.sign_with(&header, &claims(&json!({})));
         assert_eq!(verdict(&signer, &token), Err(IdTokenError::Header));
     }
 }

@@ -33,7 +33,7 @@ impl From<JwkSet> for VerificationKeys {
 
 impl VerificationKeys {
     /// The key that the token's header asks for. A header without `kid` is answered only when there is no choice
-    /// (`OpenID` Connect Core 1.0 section 10.1).
+    /// (OpenID Connect Core 1.0 section 10.1).
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&VerificationKey> {
         let mut suitable = self.0.iter().filter(|key| key.algorithms.contains(&algorithm));
         if kid.is_some() {
@@ -92,13 +92,13 @@ mod tests {
     const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"; // RFC 7515 appendix A.3
     const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 
-    fn keys(keys: serde_json::Value) -> VerificationKeys {
+    fn keys(keys: &serde_json::Value) -> VerificationKeys {
         serde_json::from_value::<JwkSet>(json!({ "keys": keys })).unwrap().into()
     }
 
     #[test]
     fn keys_are_found_by_kid_and_algorithm() {
-        let keys = keys(json!([
+        let keys = keys(&json!([
             { "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "a" },
             { "kty": "RSA", "n": X, "e": "AQAB", "kid": "b" },
             { "kty": "RSA", "n": X, "e": "AQAB", "kid": "c", "alg": "PS256" },
@@ -119,13 +119,13 @@ mod tests {
     #[test]
     fn without_kid_there_must_be_no_choice() {
         let one = json!({ "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "a" });
-        assert!(keys(json!([one])).find(None, Algorithm::ES256).is_some());
-        assert!(keys(json!([one, one])).find(None, Algorithm::ES256).is_none());
+        assert!(keys(&json!([one])).find(None, Algorithm::ES256).is_some());
+        assert!(keys(&json!([one, one])).find(None, Algorithm::ES256).is_none());
     }
 
     #[test]
     fn unusable_keys_are_skipped() {
-        let keys = keys(json!([
+        let keys = keys(&json!([
             { "kty": "oct", "k": X, "kid": "a", "alg": "HS256" },
             { "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "a", "use": "enc" },
             { "kty": "EC", "crv": "P-256", "x": X, "y": Y, "kid": "a", "key_ops": ["sign"] },

@@ -1,4 +1,4 @@
-//! Identity providers that people sign in with: GitHub, Google, Microsoft and any other `OpenID` provider.
+//! Identity providers that people sign in with: GitHub, Google, Microsoft and any other OpenID provider.
 //!
 //! ```text
 //! authorization_url ──> browser at the provider ──> callback(code) ──> sign_in

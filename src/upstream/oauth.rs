@@ -49,7 +49,7 @@ pub(super) struct TokenAnswer {
     pub(super) id_token: Option<Secret<String>>,
 }
 
-/// What `OpenID` Connect adds to a token answer (Core 1.0 section 3.1.3.3).
+/// What OpenID Connect adds to a token answer (Core 1.0 section 3.1.3.3).
 #[derive(Deserialize, Serialize)]
 struct OpenIdFields {
     id_token: Option<String>,

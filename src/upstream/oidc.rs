@@ -1,4 +1,4 @@
-//! `OpenID` Connect: Google, Microsoft, any issuer of an organization, and the dev provider.
+//! OpenID Connect: Google, Microsoft, any issuer of an organization, and the dev provider.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::config::provider::ProviderKind;
 
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
 
-/// A client registered at one `OpenID` provider.
+/// A client registered at one OpenID provider.
 #[derive(Debug)]
 pub(super) struct OpenId {
     kind: ProviderKind,

@@ -30,7 +30,7 @@ const ACCESS_TOKEN_LIFE: Millis = 5 * 60 * 1000;
 #[error("dev provider: {0}")]
 pub struct DevProviderError(pub(super) &'static str);
 
-/// An `OpenID` provider for one client, which believes whatever is typed into its page.
+/// An OpenID provider for one client, which believes whatever is typed into its page.
 pub struct DevProvider {
     issuer: String,
     client_secret: Secret<String>,
@@ -121,7 +121,7 @@ impl Person {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, input.as_bytes()))
     }
 
-    /// The claims about the person (`OpenID` Connect Core 1.0 section 5.1).
+    /// The claims about the person (OpenID Connect Core 1.0 section 5.1).
     pub(super) fn claims(&self) -> Value {
         json!({
             "sub": self.subject(),
@@ -257,7 +257,7 @@ impl DevProvider {
         }))
     }
 
-    /// `OpenID` Connect Core 1.0 section 2.
+    /// OpenID Connect Core 1.0 section 2.
     fn id_token(&self, grant: &Grant, access_token: &str, now: Millis) -> Result<String, DevProviderError> {
         let hash = digest(&SHA256, access_token.as_bytes());
         let left_half = hash.as_ref().get(..16).unwrap_or_default();

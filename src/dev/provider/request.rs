@@ -8,7 +8,7 @@ use super::authority::{CLIENT_ID, DevProvider};
 /// The parameters as they arrive, in the query or in the page's hidden fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct AuthorizeParams {
+pub(super) struct AuthorizeParams {
     pub(super) client_id: Option<String>,
     pub(super) redirect_uri: Option<String>,
     pub(super) response_type: Option<String>,

@@ -10,12 +10,12 @@ use crate::error::{Code, Error};
 use crate::http::caller::{Anonymous, Call};
 use crate::state::App;
 
-/// `GET /health/live:` the process answers.
+/// `GET /health/live`: the process answers.
 pub async fn live(_call: Call<Anonymous>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// `GET /health/ready`, GET /health: the database answers, every actor lives, and nobody asked the process to stop.
+/// `GET /health/ready`, `GET /health`: the database answers, every actor lives, and nobody asked the process to stop.
 pub async fn ready(app: Data<App>, _call: Call<Anonymous>) -> Result<HttpResponse, Error> {
     let not_ready = |reason: String| Error {
         internal: Some(reason),

@@ -9,7 +9,7 @@ use crate::http::caller::{Anonymous, Call};
 use crate::pages::{DevDemo, Policy, ProviderChoice, respond_with};
 use crate::state::App;
 
-/// `GET /dev`, GET /dev/callback: one page, its script tells the two apart.
+/// `GET /dev`, `GET /dev/callback`: one page, its script tells the two apart.
 pub async fn page(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
     let providers = app.providers.keys().map(|kind| ProviderChoice {
         href: String::new(),

@@ -28,6 +28,7 @@ pub async fn start(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     let params = call.input.0;
+    app.provider(false, &provider)?;
     let question = ServiceBySlugs {
         org_slug: params.required("org")?.to_owned(),
         service_slug: params.required("service")?.to_owned(),

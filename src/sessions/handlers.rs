@@ -17,7 +17,7 @@ type Answer = Result<HttpResponse, Error>;
 /// RFC 8628, section 3.4.
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// `POST /auth/token`, POST /oauth/token
+/// `POST /auth/token`, `POST /oauth/token`
 pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     if !request.query_string().is_empty() {
         // RFC 6749, section 3.2: parameters of the token endpoint travel in the body.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `gatehouse` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatehouse::cli::main()
+}

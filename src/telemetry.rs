@@ -87,9 +87,9 @@ fn text_line(time: &str, record: &Record<'_>) -> String {
     let message = record.args().to_string();
     // A message with = in it could pass for a key and its value.
     if message.contains(['=', '"']) {
-        push_quoted(&mut line, &message)
+        push_quoted(&mut line, &message);
     } else {
-        push_escaped(&mut line, &message)
+        push_escaped(&mut line, &message);
     }
     // The visitor never fails, and a value that cannot be formatted must not cost the line.
     let _ = record.key_values().visit(&mut TextPairs(&mut line));

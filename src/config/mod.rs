@@ -30,7 +30,7 @@ use provider::{ProviderKind, ProviderSettings};
 use reader::Reader;
 use secret::Secret;
 
-pub use network::{is_loopback, without_trailing_slash};
+pub use network::{is_confidential, is_loopback, without_trailing_slash};
 pub use problems::{Problem, Problems};
 pub use source::{Environment, Source};
 

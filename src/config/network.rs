@@ -24,6 +24,12 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// True when what is sent to the URL can be read by nobody on the way: `https`, or `http` to this machine itself.
+#[must_use]
+pub fn is_confidential(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// A URL that a secret or a code may travel to: `https`, or `http` to this machine itself.
 pub(super) fn safe_url(text: &str) -> Result<Url, Wrong> {
     let example = "set a full address such as https://login.example.com";
@@ -32,11 +38,8 @@ pub(super) fn safe_url(text: &str) -> Result<Url, Wrong> {
         return Err(Wrong::new("holds spaces or control characters", example));
     }
     let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), example))?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback(&url) => {}
-        "http" => return Err(Wrong::new("is not encrypted", "use https (http is for loopback hosts only)")),
-        _ => return Err(Wrong::new("is not an https URL", example)),
+    if !is_confidential(&url) {
+        return Err(Wrong::new("is not encrypted", "use https (http is for loopback hosts only)"));
     }
     if url.host_str().is_some_and(|host| host.contains('*')) {
         return Err(Wrong::new("holds a wildcard", "name each host"));

@@ -78,19 +78,16 @@ impl Environment {
         let unmarked = text.expose().trim_start_matches('\u{feff}');
         let mut place = "at its beginning".to_owned();
         for line in dotenvy::from_read_iter(unmarked.as_bytes()) {
-            match line {
-                Ok((name, value)) => {
-                    place = format!("after {name}");
-                    self.add_line(name, value);
-                }
+            if let Ok((name, value)) = line {
+                place = format!("after {name}");
+                self.add_line(name, value);
+            } else {
                 // The error quotes the line, which may hold a secret: only the place is told.
-                Err(_) => {
-                    let wrong = Wrong::new(
-                        format!("has a line that cannot be read, {place}"),
-                        "write NAME=value, and quote values that hold spaces, # or $ with single quotes",
-                    );
-                    self.problems.add(".env", wrong);
-                }
+                let wrong = Wrong::new(
+                    format!("has a line that cannot be read, {place}"),
+                    "write NAME=value, and quote values that hold spaces, # or $ with single quotes",
+                );
+                self.problems.add(".env", wrong);
             }
         }
     }

@@ -1,0 +1,54 @@
+# What a developer types. `make` alone prints this list.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One target directory for everything, so that nothing is built twice.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+BINARY := $(TARGET)/debug/gatehouse
+CHROMIUM := /usr/bin/chromium
+NODE_STAMP := integration-tests/node_modules/.package-lock.json
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help run test test-rust test-end-to-end check
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+run: ## start in dev mode: demo data, demo app, no settings needed (the first build takes minutes)
+	@echo "==> building and starting in dev mode"
+	@cargo run --locked -- serve --dev
+
+test: test-rust test-end-to-end ## run every test; installs what the tests need
+
+test-rust: ## run the Rust tests
+	@echo "==> building and running the Rust tests (the first build takes minutes)"
+	@cargo test --locked --workspace
+
+# Built after the Rust tests and by the same profile: what is left to do is to link.
+test-end-to-end: $(NODE_STAMP) $(CHROMIUM) ## run the real binary against real clients, a provider and a browser
+	@echo "==> building the binary"
+	@cargo build --locked --workspace
+	@echo "==> running the end-to-end tests"
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) npm test
+
+$(NODE_STAMP): integration-tests/package-lock.json
+	@echo "==> installing the Node packages of the end-to-end tests"
+	@cd integration-tests && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(CHROMIUM):
+	@echo "==> installing Chromium for the end-to-end tests"
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+
+check: ## check format, lints, walls between crates and slices, file length, licences
+	@echo "==> checking the format"
+	@cargo fmt --all --check
+	@echo "==> checking walls, file length and licences"
+	@.ci/walls
+	@echo "==> checking the lints (the first time takes minutes)"
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then \
+		echo "==> checking dependencies with cargo-deny"; cargo deny --locked check licenses bans sources; fi

@@ -1,0 +1,89 @@
+//! The few requests that commands make: bounded in time and size, no redirects.
+
+use std::time::Duration;
+
+use actix_web::rt::time::timeout;
+use awc::error::SendRequestError;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// The most bytes of an answer that are read.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// Why there is no answer. Never holds anything of the request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke")]
+    Broken,
+}
+
+/// An answer, whatever its status.
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) status: u16,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    #[cfg(test)]
+    pub(super) fn of(status: u16, body: &str) -> Self {
+        Self { status, body: body.as_bytes().to_vec() }
+    }
+
+    /// The body, if it is a JSON object.
+    pub(super) fn object(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+}
+
+/// An HTTP client for one actix system.
+pub(super) struct Http {
+    client: awc::Client,
+    patience: Duration,
+}
+
+impl Http {
+    /// A client whose requests take at most `patience`.
+    pub(super) fn new(patience: Duration) -> Self {
+        crate::upstream::install_crypto_provider();
+        let client = awc::Client::builder()
+            .timeout(patience)
+            // RFC 9700 section 4.12: a redirect would carry codes and tokens to wherever it points.
+            .disable_redirects()
+            .add_default_header((awc::http::header::ACCEPT, "application/json"))
+            .add_default_header((
+                awc::http::header::USER_AGENT,
+                concat!("gatehouse/", env!("CARGO_PKG_VERSION")),
+            ))
+            .finish();
+        Self { client, patience }
+    }
+
+    /// Gets a document.
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, HttpError> {
+        self.bounded(self.client.get(url.as_str()).send()).await
+    }
+
+    /// Posts a form.
+    pub(super) async fn post(&self, url: &Url, form: &[(&str, &str)]) -> Result<Answer, HttpError> {
+        self.bounded(self.client.post(url.as_str()).send_form(&form)).await
+    }
+
+    // awc's own timer ends with the headers: this one covers the body as well.
+    async fn bounded(&self, request: awc::SendClientRequest) -> Result<Answer, HttpError> {
+        let whole = async {
+            let mut response = request.await.map_err(|error| match error {
+                SendRequestError::Timeout => HttpError::Timeout,
+                SendRequestError::Connect(error) => HttpError::Connect(error.to_string()),
+                _ => HttpError::Broken,
+            })?;
+            let body = response.body().limit(MOST_BYTES).await.map_err(|_| HttpError::Broken)?;
+            Ok(Answer { status: response.status().as_u16(), body: body.to_vec() })
+        };
+        timeout(self.patience, whole).await.map_err(|_| HttpError::Timeout)?
+    }
+}

@@ -29,7 +29,7 @@ test-rust: ## run the Rust tests
 # Built after the Rust tests and by the same profile: what is left to do is to link.
 test-end-to-end: $(NODE_STAMP) $(CHROMIUM) ## run the real binary against real clients, a provider and a browser
 	@echo "==> building the binary"
-	@cargo build --locked --workspace
+	@cargo build --locked
 	@echo "==> running the end-to-end tests"
 	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) npm test
 

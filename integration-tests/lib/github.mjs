@@ -61,6 +61,7 @@ export class GitHub {
 
   async #listen() {
     this.#http = http.createServer((req, res) => this.#receive(req, res)).listen(0, '127.0.0.1');
+    this.#http.unref(); // a failed test that forgot to stop it must not hang
     await once(this.#http, 'listening');
     this.url = `http://127.0.0.1:${this.#http.address().port}`;
     this.apiUrl = `${this.url}/api/v3`; // where a GitHub Enterprise server has its API

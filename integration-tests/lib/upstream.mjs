@@ -86,6 +86,7 @@ export class Upstream {
 
   async #listen() {
     this.#http = http.createServer((req, res) => this.#receive(req, res)).listen(0, '127.0.0.1');
+    this.#http.unref(); // a failed test that forgot to stop it must not hang
     await once(this.#http, 'listening');
     this.url = `http://127.0.0.1:${this.#http.address().port}`;
     this.provider = this.#provider();

@@ -17,7 +17,7 @@ const server = http.createServer((req, res) => {
   if (url.pathname === '/panic') console.error("thread 'main' panicked at src/main.rs");
   res.setHeader('x-request-id', 'fake-request');
   res.setHeader('content-type', 'application/json');
-  res.end(JSON.stringify({ restarted, now: Date.now(), refresh_token: 'r'.repeat(23) + 'abcdefghijklmnopqrst', args: process.argv.slice(2) }));
+  res.end(JSON.stringify({ restarted, now: Date.now(), refresh_token: 'r'.repeat(23) + 'this-is-the-refresh-token', args: process.argv.slice(2) }));
 });
 server.listen(Number(process.env.SERVER_PORT), '127.0.0.1', () => {
   console.error(`2026-01-01T00:00:00Z INFO gatehouse::server listening url=http://127.0.0.1:${server.address().port} workers=1`);

@@ -1,7 +1,7 @@
 // The handling of the binary, tried on a stand-in for it.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 process.env.GATEHOUSE_BIN = fileURLToPath(new URL('./fake-service.mjs', import.meta.url));
@@ -10,8 +10,8 @@ const { openJournal, rememberSecret, lastRequests } = await import('../lib/journ
 const { request } = await import('../lib/http.mjs');
 
 let server;
-before(async () => { server = await Gatehouse.start(); });
-after(async () => { await server.remove(); });
+beforeEach(async () => { server = await Gatehouse.start(); });
+afterEach(async () => { await server.remove(); });
 
 test('finds the address, restarts on the same port and in the same folder', async () => {
   assert.equal((await request(server.url)).json.restarted, false);

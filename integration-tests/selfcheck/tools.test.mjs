@@ -54,7 +54,7 @@ test('the fake clock moves the wall clock of a running process and leaves its ti
   const ask = async () => {
     child.stdin.write('?');
     const [wall, uptime] = (await lines.next()).value.split(' ').map(Number);
-    return { ahead: Math.round((wall - Date.now()) / 1000), uptime };
+    return { ahead: Math.round(Math.abs(wall - Date.now()) / 1000), uptime };
   };
   try {
     assert.equal((await ask()).ahead, 0);

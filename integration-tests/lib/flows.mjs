@@ -16,9 +16,6 @@ export const CLI = { org: 'demo', service: 'cli', clientId: 'demo-cli' };
 /** The built-in client for platform administration from a terminal. */
 export const PLATFORM_CLI = { org: 'platform', service: 'admin-cli', clientId: 'platform-admin-cli' };
 
-/** The client of platform administration in the browser, whose redirect URI is PLATFORM_ADMIN_REDIRECT_URI. */
-export const PLATFORM_WEB_CLIENT_ID = 'platform-admin';
-
 /** Where the app of these tests would listen. Nobody does: the redirect to it is read, never followed. */
 export const APP = 'http://127.0.0.1:54321/callback';
 

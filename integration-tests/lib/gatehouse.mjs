@@ -42,10 +42,10 @@ export class Gatehouse {
    * @param {object} [options]
    * @param {boolean} [options.dev] `serve --dev` (the default) or production mode
    * @param {Record<string, string>} [options.env] added to the environment
-   * @param {string} [options.logLevel] RUST_LOG; debug by default, so that the leak check sees much
+   * @param {string} [options.logLevel] RUST_LOG; trace by default, so that the leak check sees everything
    * @param {boolean} [options.fakeClock] gives `server.clock`, which can be set ahead while it runs
    */
-  static async start({ dev = true, env = {}, logLevel = 'debug', fakeClock = false } = {}) {
+  static async start({ dev = true, env = {}, logLevel = 'trace', fakeClock = false } = {}) {
     const server = new Gatehouse({ dev, logLevel, env: { ...env } });
     if (fakeClock) {
       server.clock = new FakeClock(server.dir);

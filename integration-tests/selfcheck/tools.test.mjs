@@ -16,12 +16,13 @@ import { integrityProblems, pretendNewerSchema } from '../lib/database.mjs';
 
 const GOOD = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>t</title><main><h1>t</h1><label for="a">a</label><input id="a" name="a"></main>';
 const BAD = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>t</title><main><h1>t</h1><input name="nolabel"><script>throw new Error("boom")</script></main>';
+const FORM = GOOD.replace('<label', '<form action="/done"><button name="b" value="1">b</button><label');
 const WIDE = GOOD.replace('<label', '<p style="width:900px">wide</p><label');
 
 test('Chromium opens pages, notices their errors and measures them', async () => {
   const server = http.createServer((req, res) => {
     res.setHeader('content-type', 'text/html');
-    res.end({ '/bad': BAD, '/wide': WIDE }[req.url] ?? GOOD);
+    res.end({ '/bad': BAD, '/wide': WIDE, '/form': FORM }[req.url] ?? GOOD);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${server.address().port}`;
@@ -39,6 +40,11 @@ test('Chromium opens pages, notices their errors and measures them', async () =>
     const plain = await openWindow(browser, { javaScriptEnabled: false });
     await plain.page.goto(`${url}/bad`);
     assert.deepEqual(plain.complaints.filter((text) => !text.includes('favicon')), []);
+    await plain.page.goto(`${url}/form`); // forms are filled, sent and waited for without the page's own scripts
+    await plain.page.fill('input[name=a]', 'typed');
+    await plain.page.click('button[name=b]');
+    await plain.page.waitForSelector('button[name=b]', { state: 'detached' });
+    assert.equal(new URL(plain.page.url()).searchParams.get('a'), 'typed');
   } finally {
     await browser.close();
     server.close();

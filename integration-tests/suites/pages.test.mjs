@@ -38,7 +38,7 @@ for (const [size, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
     const device = await deviceCode(server);
     const { page, complaints, context } = await openWindow(chromium, { viewport });
     const policies = [];
-    page.on('response', async (response) => {
+    page.on('response', (response) => {
       if (response.headers()['content-type']?.startsWith('text/html')) policies.push({ path: new URL(response.url()).pathname, headers: response.headers() });
     });
     const shoot = async (name) => {
@@ -50,9 +50,7 @@ for (const [size, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
     const { json: asked } = await request(`${server.url}/auth/device/verify`, { json: { user_code: device.user_code } });
     for (const fact of [asked.service_name, ADA.email, device.user_code, '127.0.0.1']) assert(text.includes(fact), `the page names ${fact}:\n${text}`);
     assert.match(text, /organi[sz]ation/i);
-    await page.click('button[name=decision][value=approve]');
-    await page.waitForURL((url) => !url.searchParams.has('csrf'));
-    await page.waitForSelector('h1');
+    await press(page, 'approve');
     await shoot('5-approved');
     const { access } = tokens(await pollToTheEnd(server, device));
     assert.equal((await whoAmI(server, access)).json.email, ADA.email);
@@ -72,8 +70,7 @@ scenario('it all works with JavaScript disabled, and deny denies', async (stage)
   for (const decision of ['approve', 'deny']) {
     const device = await deviceCode(server);
     await walkToConfirm(page, server, device);
-    await page.click(`button[name=decision][value=${decision}]`);
-    await page.waitForSelector('h1');
+    await press(page, decision);
     const answer = await pollToTheEnd(server, device);
     if (decision === 'approve') tokens(answer);
     else assert.equal(answer.json.error, 'access_denied');
@@ -100,7 +97,7 @@ scenario('the keyboard is enough', async (stage) => {
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   assert.notEqual(outline, 'none', 'one sees where the focus is');
   await page.keyboard.press('Enter');
-  await page.waitForURL((url) => !url.href.includes('/auth/'));
+  await page.waitForSelector('button[name=decision]', { state: 'detached' });
   tokens(await pollToTheEnd(server, device));
   await context.close();
 });
@@ -147,6 +144,13 @@ scenario('the demo app at /dev signs in and shows the claims', async (stage) => 
   assert.deepEqual(complaints, []);
   await context.close();
 });
+
+/** Decides, and waits for the page that says what happened. */
+async function press(page, decision) {
+  await page.click(`button[name=decision][value=${decision}]`);
+  await page.waitForSelector('button[name=decision]', { state: 'detached' });
+  await page.waitForSelector('h1');
+}
 
 async function tabTo(page, selector) {
   for (let presses = 0; presses < 15; presses += 1) {

@@ -8,6 +8,7 @@ import { request } from '../lib/http.mjs';
 import { scenario } from '../lib/stage.mjs';
 
 const ADA = { email: 'ada@example.test', name: 'Ada Lovelace' };
+const CONSOLE = 'http://127.0.0.1:54321/console';
 const REFUSED = [400, 401, 403, 404, 409, 410];
 
 scenario('an unregistered redirect URI is an error page, never a redirect (1-7, 9, 11)', async (stage) => {
@@ -149,10 +150,10 @@ scenario('twenty parallel callbacks of one state give one code and one call to t
 });
 
 scenario('platform and service callbacks do not answer for one another (34)', async (stage) => {
-  const { server, google } = await stage.gatehouseWith(['google'], { platform: true, env: { PLATFORM_ADMIN_REDIRECT_URI: 'http://127.0.0.1:54321/admin' } });
+  const { server, google } = await stage.gatehouseWith(['google'], { platform: true, env: { PLATFORM_ADMIN_REDIRECT_URI: CONSOLE } });
   const account = google.account({ ...ADA, email_verified: true });
   const { challenge } = pkce();
-  const admin = address(server, '/auth/admin/google', { state: 'admin-state', code_challenge: challenge, code_challenge_method: 'S256' });
+  const admin = address(server, '/auth/admin/google', { redirect_uri: CONSOLE, state: 'admin-state', code_challenge: challenge, code_challenge_method: 'S256' });
   for (const [start, from, to] of [[admin, '/auth/admin/google', '/auth/google'], [webSignIn(server, 'google').url, '/auth/google', '/auth/admin/google']]) {
     const browser = stage.browser();
     const back = await upstreamAnswer(browser, server, start, account);

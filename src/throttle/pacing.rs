@@ -9,13 +9,16 @@ use gatehouse_actors::clock::Millis;
 pub const INTERVAL: u32 = 5;
 /// RFC 8628, section 3.5: `slow_down` adds 5 seconds for this and all later polls.
 const SLOW_DOWN_STEP: u32 = 5;
+/// However impatient a client was, it may poll this often, in seconds.
+const MAX_INTERVAL: u32 = 60;
 /// A clock tick or a busy network must not turn an honest client into an impatient one.
 const SLACK: Millis = 500;
 /// Codes remembered at most. Beyond it the oldest knowledge goes: a few clients may poll faster for a while.
 const CAPACITY: usize = 100_000;
 
 struct Pace {
-    last_poll: Millis,
+    /// Of the last poll that was in time: a client that hears `slow_down` and keeps its own pace is not starved.
+    last_in_time: Millis,
     interval: u32,
     forget_at: Millis,
 }
@@ -42,15 +45,14 @@ impl Pacing {
             }
         }
         let Some(pace) = paces.get_mut(&id) else {
-            paces.insert(id, Pace { last_poll: now, interval: INTERVAL, forget_at: expires_at });
+            paces.insert(id, Pace { last_in_time: now, interval: INTERVAL, forget_at: expires_at });
             return Ok(());
         };
-        let early = now - pace.last_poll < Millis::from(pace.interval) * 1000 - SLACK;
-        pace.last_poll = now;
-        if early {
-            pace.interval = (pace.interval + SLOW_DOWN_STEP).min(60);
+        if now - pace.last_in_time < Millis::from(pace.interval) * 1000 - SLACK {
+            pace.interval = (pace.interval + SLOW_DOWN_STEP).min(MAX_INTERVAL);
             return Err(SlowDown { interval: pace.interval });
         }
+        pace.last_in_time = now;
         Ok(())
     }
 }

@@ -13,5 +13,6 @@ mod faults;
 mod group_commit;
 mod lifecycle;
 mod operations;
+mod reads;
 mod statements;
 mod support;

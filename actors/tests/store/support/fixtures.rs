@@ -1,5 +1,7 @@
 //! Organizations, people and codes to start from.
 
+use std::future::Future;
+
 use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::authorization_codes::{NewAuthorizationCode, RedeemAuthorizationCode};
 use gatehouse_actors::data::device_codes::NewDeviceCode;
@@ -125,10 +127,10 @@ pub(crate) fn redeem_code(world: &World, service: &Service, arrived: &Arrived) -
 }
 
 /// Asks for a device code.
-pub(crate) async fn issue_device_code(
+pub(crate) fn issue_device_code(
     world: &World,
     service: &Service,
-) -> Result<IssuedDeviceCode, StoreError> {
+) -> impl Future<Output = Result<IssuedDeviceCode, StoreError>> + use<> {
     let code = NewDeviceCode {
         org_id: service.org_id,
         service_id: service.id,
@@ -137,7 +139,8 @@ pub(crate) async fn issue_device_code(
         user_agent: "gatehouse login".to_owned(),
         now: world.now(),
     };
-    world.store.issue_device_code(IssueDeviceCode { code }).await
+    let store = world.store.clone();
+    async move { store.issue_device_code(IssueDeviceCode { code }).await }
 }
 
 /// The end of a browser's sign-in for a device code.

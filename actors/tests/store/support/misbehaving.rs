@@ -1,5 +1,6 @@
 //! Operations that end in every way an operation can end.
 
+use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -127,6 +128,21 @@ impl WriteOp for Hold {
     }
 }
 
+/// Counts the settings, waits, and counts them again.
+struct CountTwice(Hold);
+
+const COUNT: &Statement = &Statement { name: "COUNT", sql: "SELECT COUNT(*) FROM settings" };
+
+impl ReadOp for CountTwice {
+    type Output = (i64, i64);
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<(i64, i64), StoreError> {
+        let before = tx.one(COUNT, values![], |row| row.get(0))?;
+        self.0.wait();
+        Ok((before, tx.one(COUNT, values![], |row| row.get(0))?))
+    }
+}
+
 struct HoldReport(Hold);
 
 impl ReadOp for HoldReport {
@@ -155,6 +171,15 @@ pub(crate) async fn hold_report_reader(world: &World) -> Gate {
     actix::spawn(async move { store.read(HoldReport(hold)).await });
     entered(world, &has_entered).await;
     gate
+}
+
+/// Begins to count the settings twice; the second count waits for the gate.
+pub(crate) async fn count_twice(world: &World) -> (Gate, impl Future<Output = (i64, i64)> + use<>) {
+    let (hold, gate, has_entered) = Hold::new();
+    let store = world.store.clone();
+    let task = actix::spawn(async move { store.read(CountTwice(hold)).await });
+    entered(world, &has_entered).await;
+    (gate, async move { task.await.unwrap().unwrap() })
 }
 
 /// Waits without blocking the thread: the System's arbiter carries the message to the thread that is to be held.

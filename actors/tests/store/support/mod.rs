@@ -6,8 +6,8 @@ mod ports;
 mod world;
 
 pub(crate) use fixtures::{
-    REDIRECT_URI, Tenant, code_for, device_sign_in, issue_device_code, new_code, new_session, person,
-    platform, redeem_code, tenant,
+    CHALLENGE, REDIRECT_URI, Tenant, code_for, device_sign_in, issue_device_code, new_code, new_session,
+    person, platform, redeem_code, tenant,
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};

@@ -253,7 +253,7 @@ async fn a_panic_of_the_writer_itself_rings_the_death_bell() {
         assert_eq!(failure(answer), StoreError::Closed);
     }
     assert_eq!(names(&world), [""; 0]);
-    assert_eq!(world.system().death_bell().rung().await, "writer");
+    assert_eq!(world.dead_actor().await, "writer");
     assert_eq!(world.store.dead_actor(), Some("writer"));
     world.stop().await;
 }

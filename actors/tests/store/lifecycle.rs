@@ -173,6 +173,21 @@ async fn a_stop_flushes_what_is_in_flight_and_leaves_an_empty_log() {
 }
 
 #[actix::test]
+async fn a_stop_waits_for_every_batch_of_writes() {
+    let world = World::new();
+    let gate = hold_writer(&world).await;
+    let writes: Vec<_> =
+        (0..600).map(|number| spawn_write(&world.store, Put::good(format!("row {number}")))).collect();
+    world.until("commit_queue", "waiting", 600).await;
+    let (_store, system, _folder) = world.into_parts();
+    let stopping = actix::spawn(system.stop());
+    drop(gate);
+    stopping.await.unwrap();
+    let unanswered = join_all(writes).await.into_iter().filter(Result::is_err).count();
+    assert_eq!(unanswered, 0);
+}
+
+#[actix::test]
 async fn after_a_stop_nothing_is_written_and_callers_are_told() {
     let world = World::new();
     let terminal = platform(&world).await;
@@ -199,7 +214,7 @@ async fn a_vital_actor_that_panics_rings_the_death_bell() {
     world.until("device_code_batcher", "batches", 1).await;
     world.mint.plan(&[None]);
     assert_eq!(issue_device_code(&world, &terminal).await, Err(StoreError::Closed));
-    assert_eq!(world.system().death_bell().rung().await, "device code batcher");
+    assert_eq!(world.dead_actor().await, "device code batcher");
     assert_eq!(world.store.dead_actor(), Some("device code batcher"));
     // Nobody waits for ever: not who was in flight, not who comes late.
     assert_eq!(in_flight.await.unwrap(), Err(StoreError::Closed));

@@ -1,6 +1,8 @@
 //! Questions: one moment each, nothing written, and no slow report in the way of a sign-in.
 
+use std::cell::Cell;
 use std::panic::resume_unwind;
+use std::rc::Rc;
 
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::organizations::Ping;
@@ -75,14 +77,20 @@ async fn a_slow_report_delays_nobody_and_its_lane_turns_away_what_it_cannot_hold
     let gate = hold_report_reader(&world).await;
     let question = CountLiveDeviceCodes { now: world.now() };
     // The lane admits 512; one is inside.
+    let begun = Rc::new(Cell::new(0));
     let waiting: Vec<_> = (0..511)
         .map(|_| {
-            let store = world.store.clone();
-            actix::spawn(async move { store.read(question).await })
+            let (store, begun) = (world.store.clone(), begun.clone());
+            actix::spawn(async move {
+                // A read that finds a place takes it at once, so a task that began has its own.
+                begun.set(begun.get() + 1);
+                store.read(question).await
+            })
         })
         .collect();
-    // Lets the tasks begin.
-    world.store.observe().await;
+    while begun.get() < waiting.len() {
+        world.store.observe().await;
+    }
     // Two seconds later, the budget of a request: the only test that waits for time to pass.
     assert_eq!(world.store.read(question).await, Err(StoreError::Busy));
     world.store.read(Ping).await.unwrap();

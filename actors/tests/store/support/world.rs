@@ -14,6 +14,7 @@ use gatehouse_actors::store::Store;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::{Mint, Plan};
 
@@ -64,8 +65,10 @@ impl World {
         self.clock.now()
     }
 
-    pub(crate) fn system(&self) -> &ActorSystem {
-        &self.system
+    /// The name that the death bell tells.
+    pub(crate) async fn dead_actor(&self) -> &'static str {
+        let bell = self.system.death_bell();
+        timeout(DEADLINE, bell.rung()).await.expect("the death bell never rang")
     }
 
     /// Stops the actors; the folder lives as long as what is returned.

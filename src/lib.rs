@@ -1,3 +1,23 @@
 //! Gatehouse: a multi-tenant sign-on platform. This crate speaks HTTP; `gatehouse-actors` owns the data.
+//!
+//! Start reading at [`app`], the route table; then one slice, such as [`device`].
 
+pub mod account;
+pub mod app;
 pub mod config;
+pub mod crypto;
+pub mod dev;
+pub mod device;
+pub mod error;
+pub mod health;
+pub mod http;
+pub mod login;
+pub mod oidc;
+pub mod pages;
+pub mod server;
+pub mod sessions;
+pub mod state;
+pub mod throttle;
+pub mod upstream;
+
+pub use server::{Running, start};

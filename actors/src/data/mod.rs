@@ -29,6 +29,8 @@ pub fn statements() -> Vec<&'static Statement> {
 
 /// The row of the platform realm, created by the first migration.
 pub const PLATFORM_ORG_ID: i64 = 1;
+/// The built-in client of the platform realm, created by the first migration.
+pub const PLATFORM_SERVICE_ID: i64 = 1;
 
 /// Reads a JSON array of strings. What is not one is a row that should not exist.
 fn string_list(

@@ -241,6 +241,8 @@ pub struct RotateRefreshToken {
     pub successor_hash: [u8; 32],
     /// The client that presents it, where the endpoint knows it.
     pub client_id: Option<String>,
+    /// The scope asked for, when it is named: within what was granted (RFC 6749, section 6).
+    pub requested_scope: Option<String>,
     /// The present moment.
     pub now: Millis,
 }
@@ -263,6 +265,8 @@ pub enum RefreshRefusal {
     OtherClient,
     /// It expired, or its session ended.
     Over,
+    /// More scope is asked for than was granted.
+    ScopeTooWide,
     /// The organization is not active.
     OrganizationNotActive,
 }
@@ -291,6 +295,11 @@ impl WriteOp for RotateRefreshToken {
         }
         if !subject.is_org_active() {
             return refused(RefreshRefusal::OrganizationNotActive);
+        }
+        if let Some(requested) = &self.requested_scope
+            && !requested.split(' ').all(|word| subject.scope.split(' ').any(|granted| granted == word))
+        {
+            return refused(RefreshRefusal::ScopeTooWide);
         }
         let refresh_token_id = match (token.used_at, token.successor_id) {
             (None, _) => self.issue_successor(tx, &token, &subject)?,

@@ -1,0 +1,152 @@
+//! The table of settings: one row per key. `docs/configuration.md` and `.env.example` are checked against it.
+
+/// One setting of the environment or of `.env`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The name of the environment variable.
+    pub name: &'static str,
+    /// A secret is never shown, and may also come from the file that `NAME_FILE` names.
+    pub secret: bool,
+    /// What happens when it is unset, as the documentation says it.
+    pub default: &'static str,
+    /// What it is for, one sentence of Markdown.
+    pub about: &'static str,
+}
+
+macro_rules! keys {
+    ($($name:ident: $kind:ident, $default:literal, $about:literal;)*) => {
+        $(
+            #[doc = $about]
+            pub const $name: Key =
+                Key { name: stringify!($name), secret: keys!(@ $kind), default: $default, about: $about };
+        )*
+        /// Every setting, in the order of the documentation.
+        pub const ALL: &[Key] = &[$($name),*];
+    };
+    (@ secret) => { true };
+    (@ plain) => { false };
+}
+
+keys! {
+    DATABASE_URL: secret, "required; `data/gatehouse.db` in dev mode",
+        "The database: `sqlite:PATH` or a path. A missing file or folder is created.";
+    JWT_SECRET: secret, "required; created in dev mode",
+        "The root secret from which the keys that seal cookies and stored data are derived: at least 32 random characters.";
+    ENCRYPTION_KEY: secret, "derived from `JWT_SECRET`; created in dev mode",
+        "Keys that seal stored secrets: base64 of 32 bytes each, separated by commas. The first one seals, all of them open.";
+    BASE_URL: plain, "required; `http://127.0.0.1:PORT` in dev mode",
+        "The address under which browsers and clients reach this service, and its issuer. `https`, except on a loopback host.";
+    SERVER_HOST: plain, "`0.0.0.0`; `127.0.0.1` in dev mode",
+        "The address to listen on. Dev mode accepts loopback addresses only.";
+    SERVER_PORT: plain, "`3000`",
+        "The port to listen on. `0` lets the system choose.";
+    HTTP_WORKERS: plain, "`4`",
+        "How many threads answer requests, from 1 to 256.";
+    GITHUB_CLIENT_ID: plain, "off",
+        "GitHub sign-in for end users: the client id of the OAuth app.";
+    GITHUB_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `GITHUB_CLIENT_ID`.";
+    GOOGLE_CLIENT_ID: plain, "off",
+        "Google sign-in for end users: the client id.";
+    GOOGLE_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `GOOGLE_CLIENT_ID`.";
+    MICROSOFT_CLIENT_ID: plain, "off",
+        "Microsoft sign-in for end users: the application id.";
+    MICROSOFT_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `MICROSOFT_CLIENT_ID`.";
+    OIDC_CLIENT_ID: plain, "off",
+        "Sign-in for end users through the OpenID provider at `OIDC_ISSUER`: the client id.";
+    OIDC_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `OIDC_CLIENT_ID`.";
+    PLATFORM_GITHUB_CLIENT_ID: plain, "off",
+        "GitHub sign-in for the platform realm, the people who administer organizations: the client id.";
+    PLATFORM_GITHUB_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `PLATFORM_GITHUB_CLIENT_ID`.";
+    PLATFORM_GOOGLE_CLIENT_ID: plain, "off",
+        "Google sign-in for the platform realm: the client id.";
+    PLATFORM_GOOGLE_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `PLATFORM_GOOGLE_CLIENT_ID`.";
+    PLATFORM_MICROSOFT_CLIENT_ID: plain, "off",
+        "Microsoft sign-in for the platform realm: the application id.";
+    PLATFORM_MICROSOFT_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `PLATFORM_MICROSOFT_CLIENT_ID`.";
+    PLATFORM_OIDC_CLIENT_ID: plain, "off",
+        "Sign-in for the platform realm through the OpenID provider at `OIDC_ISSUER`: the client id.";
+    PLATFORM_OIDC_CLIENT_SECRET: secret, "off",
+        "The client secret that belongs to `PLATFORM_OIDC_CLIENT_ID`.";
+    GITHUB_BASE_URL: plain, "`https://github.com`",
+        "The GitHub site: set it for a GitHub Enterprise server.";
+    GITHUB_API_URL: plain, "`https://api.github.com`, or `GITHUB_BASE_URL` + `/api/v3` when that is set",
+        "The GitHub REST API.";
+    GOOGLE_ISSUER: plain, "`https://accounts.google.com`",
+        "The issuer of Google's id tokens.";
+    MICROSOFT_AUTHORITY: plain, "`https://login.microsoftonline.com/common/v2.0`",
+        "The Microsoft authority: a tenant of its own, or a sovereign cloud.";
+    OIDC_ISSUER: plain, "required with `OIDC_CLIENT_ID` or `PLATFORM_OIDC_CLIENT_ID`",
+        "The issuer of the generic OpenID provider, exactly as the provider writes it.";
+    PLATFORM_OWNER_EMAIL: plain, "nobody",
+        "Whoever first signs in to the platform realm with this verified e-mail address becomes the platform owner.";
+    PLATFORM_ADMIN_REDIRECT_URI: plain, "this service's own page",
+        "Where the browser goes after a platform sign-in that names no redirect URI.";
+    PLATFORM_DEVICE_ACTIVATION_URI: plain, "`BASE_URL` + `/activate`",
+        "The page where platform administrators type the code that their terminal shows.";
+    CORS_ALLOWED_ORIGINS: plain, "none",
+        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`.";
+    TRUSTED_PROXIES: plain, "none",
+        "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
+    RUST_LOG: plain, "`info,actix_server=warn`",
+        "What is logged, such as `info,gatehouse::device=debug`. Other people's crates never log below `warn`, since they could print secrets.";
+    LOG_FORMAT: plain, "`text`",
+        "`text` (logfmt) or `json` (one object per line).";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    const BEGIN: &str = "<!-- settings: generated from src/config/keys.rs -->\n";
+    const END: &str = "<!-- end of settings -->";
+
+    fn table() -> String {
+        let mut table = String::from("| Setting | When unset | What it is |\n|---|---|---|\n");
+        for key in ALL {
+            let file = if key.secret { format!("<br>`{}_FILE`", key.name) } else { String::new() };
+            writeln!(table, "| `{}`{file} | {} | {} |", key.name, key.default, key.about).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn the_documentation_shows_exactly_these_settings() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let start = page.find(BEGIN).unwrap() + BEGIN.len();
+        let end = page.find(END).unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let page = format!("{}{}{}", &page[..start], table(), &page[end..]);
+            std::fs::write(&path, page).unwrap();
+            return;
+        }
+        assert!(
+            page[start..end] == table(),
+            "docs/configuration.md is out of date: run UPDATE_DOCS=1 cargo test --lib config::keys"
+        );
+    }
+
+    #[test]
+    fn the_example_file_names_exactly_these_settings() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
+        let text = std::fs::read_to_string(path).unwrap();
+        let shown: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.trim_start_matches('#').split_once('='))
+            .map(|(name, _)| name)
+            .filter(|name| !name.contains(' '))
+            .collect();
+        let known: BTreeSet<&str> = ALL.iter().map(|key| key.name).collect();
+        assert_eq!(shown, known);
+    }
+}

@@ -1,0 +1,82 @@
+//! AES-256-GCM with the key's id in front and the context as associated data, so that a ciphertext opens only where
+//! it was made for.
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest::{SHA256, digest};
+
+use super::random::Random;
+
+const KEY_ID_LENGTH: usize = 4;
+
+/// A ring of keys: the first seals, all open.
+pub struct Sealer {
+    keys: Vec<([u8; KEY_ID_LENGTH], LessSafeKey)>,
+}
+
+impl Sealer {
+    /// A ring of 256-bit keys.
+    #[must_use]
+    pub fn new(keys: &[[u8; 32]]) -> Self {
+        let key = |bytes: &[u8; 32]| {
+            let unbound = UnboundKey::new(&AES_256_GCM, bytes).ok()?;
+            let id = digest(&SHA256, bytes).as_ref().first_chunk().copied()?;
+            Some((id, LessSafeKey::new(unbound)))
+        };
+        Self { keys: keys.iter().filter_map(key).collect() }
+    }
+
+    /// Seals `plaintext` for `context`: key id, nonce, ciphertext, tag. `None` only for a ring without a key or a
+    /// plaintext beyond 64 GiB.
+    #[must_use]
+    pub fn seal(&self, random: &Random, context: &str, plaintext: &[u8]) -> Option<Vec<u8>> {
+        let (id, key) = self.keys.first()?;
+        let nonce: [u8; NONCE_LEN] = random.bytes();
+        let mut body = plaintext.to_vec();
+        let aad = Aad::from(context.as_bytes());
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut body).ok()?;
+        Some([id.as_slice(), &nonce, &body].concat())
+    }
+
+    /// Opens what was sealed for the same `context`; `None` for anything else.
+    #[must_use]
+    pub fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (id, rest) = sealed.split_first_chunk::<KEY_ID_LENGTH>()?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
+        let (_, key) = self.keys.iter().find(|(key_id, _)| key_id == id)?;
+        let mut body = body.to_vec();
+        let aad = Aad::from(context.as_bytes());
+        let plain = key.open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut body).ok()?.len();
+        body.truncate(plain);
+        Some(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_only_in_its_context_and_unchanged() {
+        let random = Random::default();
+        let sealer = Sealer::new(&[[7; 32]]);
+        let sealed = sealer.seal(&random, "cookie", b"state").unwrap();
+        assert_eq!(sealer.open("cookie", &sealed).as_deref(), Some(b"state".as_slice()));
+        assert_eq!(sealer.open("other", &sealed), None);
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1;
+            assert_eq!(sealer.open("cookie", &changed), None, "byte {position} is not protected");
+        }
+        assert_eq!(sealer.open("cookie", &sealed[..15]), None);
+    }
+
+    #[test]
+    fn an_older_key_still_opens() {
+        let random = Random::default();
+        let old = Sealer::new(&[[1; 32]]);
+        let ring = Sealer::new(&[[2; 32], [1; 32]]);
+        let sealed = old.seal(&random, "x", b"kept").unwrap();
+        assert_eq!(ring.open("x", &sealed).as_deref(), Some(b"kept".as_slice()));
+        assert_eq!(old.open("x", &ring.seal(&random, "x", b"new").unwrap()), None);
+    }
+}

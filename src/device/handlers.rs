@@ -1,0 +1,203 @@
+//! Handlers of device authorization.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, ORIGIN, USER_AGENT};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use gatehouse_actors::data::device_codes::{
+    ClaimedDeviceCode, DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCode, DeviceCodeRefusal, NewDeviceCode,
+};
+use gatehouse_actors::data::services::{Service, ServiceByClientId};
+use gatehouse_actors::device_code_batcher::IssueDeviceCode;
+use subtle::ConstantTimeEq;
+
+use super::view::{DeviceAuthorization, Verified, place, provider_choices};
+use crate::config::provider::ProviderKind;
+use crate::crypto::token::{TokenKind, compose, display_user_code, normalize_user_code};
+use crate::error::{Code, Error};
+use crate::http::activation::{self, Activation};
+use crate::http::address::client_address;
+use crate::http::caller::{Anonymous, Call};
+use crate::http::input::{Body, Form, Params, Query};
+use crate::http::redirect::with_params;
+use crate::http::scope;
+use crate::pages::{ChooseDeviceProvider, ConfirmDevice, DeviceOutcome, EnterCode, respond};
+use crate::state::App;
+use crate::throttle::pacing::INTERVAL;
+
+type Answer = Result<HttpResponse, Error>;
+
+/// What is kept of a user agent, in characters.
+const USER_AGENT_LENGTH: usize = 200;
+
+/// `POST /auth/device/code`, `POST /oauth/device_authorization`
+pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
+    let params = call.input.0;
+    let client_id = params.required("client_id")?.to_owned();
+    let unknown = || Error::new(Code::InvalidClient, "The client_id is not known.");
+    let service = app.store.read(ServiceByClientId { client_id }).await?.ok_or_else(unknown)?;
+    check_names(&params, &service)?;
+    if !service.is_active() {
+        return Err(Error::not_active(&service.org_status));
+    }
+    let now = app.clock.now();
+    let code = NewDeviceCode {
+        org_id: service.org_id,
+        service_id: service.id,
+        scope: scope::parse(params.get("scope"))?,
+        requested_from: client_address(&request, &app.config.trusted_proxies)
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        user_agent: user_agent(&request),
+        now,
+    };
+    let issued = app.store.issue_device_code(IssueDeviceCode { code }).await?;
+    app.guesses.issued(now);
+    let user_code = display_user_code(&issued.user_code);
+    let verification_uri = activation_uri(&app, &service);
+    Ok(HttpResponse::Ok().json(DeviceAuthorization {
+        device_code: compose(TokenKind::DeviceCode, issued.id, &issued.secret),
+        verification_uri_complete: with_params(&verification_uri, &[("user_code", &user_code)]),
+        verification_uri,
+        user_code,
+        expires_in: DEVICE_CODE_LIFETIME / 1000,
+        interval: INTERVAL,
+    }))
+}
+
+/// A client that names its organization and service must name its own.
+fn check_names(params: &Params, service: &Service) -> Result<(), Error> {
+    let same = |name: &str, own: &str| params.get(name).is_none_or(|given| given == own);
+    if same("org", &service.org_slug) && same("service", &service.slug) {
+        return Ok(());
+    }
+    Err(Error::new(Code::InvalidClient, "The client_id does not belong to this organization and service."))
+}
+
+fn activation_uri(app: &App, service: &Service) -> String {
+    let own = if service.is_platform {
+        app.config.platform_device_activation_uri.as_ref().map(ToString::to_string)
+    } else {
+        service.device_activation_uri.clone()
+    };
+    own.unwrap_or_else(|| format!("{}/activate", app.base_url))
+}
+
+fn user_agent(request: &HttpRequest) -> String {
+    let text = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.chars().take(USER_AGENT_LENGTH).collect()
+}
+
+/// `POST /auth/device/verify`
+pub async fn verify(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
+    let code = activation::find(&app, &request, call.input.0.required("user_code")?).await?;
+    let is_platform = code.org_id == gatehouse_actors::data::PLATFORM_ORG_ID;
+    Ok(HttpResponse::Ok().json(Verified {
+        available_providers: app.providers_of(is_platform).keys().map(|kind| kind.as_str()).collect(),
+        expires_in: (code.expires_at - app.clock.now()) / 1000,
+        org_slug: code.org_slug,
+        service_slug: code.service_slug,
+        service_name: code.service_name,
+        client_id: code.client_id,
+    }))
+}
+
+/// `GET /activate`
+pub async fn activate(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Query>) -> Answer {
+    let Some(typed) = call.input.0.get("user_code") else {
+        let page = EnterCode { prefilled: String::new(), error: None };
+        return Ok(respond(&page, StatusCode::OK));
+    };
+    let code = match activation::find(&app, &request, typed).await {
+        Ok(code) => code,
+        Err(error) if matches!(error.code, Code::InvalidGrant | Code::DeviceCodeExpired) => {
+            let prefilled = typed.chars().take(20).collect();
+            let page = EnterCode { prefilled, error: Some(error.message.into_owned()) };
+            return Ok(respond(&page, StatusCode::BAD_REQUEST));
+        }
+        Err(error) => return Err(error),
+    };
+    let user_code = normalize_user_code(typed).map(|code| display_user_code(&code)).unwrap_or_default();
+    let page = ChooseDeviceProvider {
+        providers: provider_choices(&app, &code, &user_code),
+        place: place(&code, app.clock.now()),
+        service_name: code.service_name,
+        organization_name: code.org_name,
+        user_code,
+        can_change_code: true,
+    };
+    Ok(respond(&page, StatusCode::OK))
+}
+
+/// `GET /activate/confirm`
+pub async fn confirm(app: Data<App>, request: HttpRequest, _call: Call<Anonymous>) -> Answer {
+    let activation = claim_of_browser(&app, &request)?;
+    let question = ClaimedDeviceCode { id: activation.device_code_id, user_id: activation.user_id };
+    let (code, account) = app.store.read(question).await?.ok_or_else(stale)?;
+    let provider = code.provider.as_deref().unwrap_or_default().parse::<ProviderKind>();
+    let page = ConfirmDevice {
+        place: place(&code, app.clock.now()),
+        service_name: code.service_name,
+        organization_name: code.org_name,
+        user_code: activation.user_code,
+        account,
+        account_provider: provider.map(|kind| kind.display_name().to_owned()).unwrap_or_default(),
+        csrf: activation.csrf,
+    };
+    Ok(respond(&page, StatusCode::OK))
+}
+
+/// `POST /activate/confirm`
+pub async fn decide(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Form>) -> Answer {
+    check_origin(&app, &request)?;
+    let activation = claim_of_browser(&app, &request)?;
+    let params = call.input.0;
+    let csrf = params.get("csrf").unwrap_or_default();
+    if !bool::from(csrf.as_bytes().ct_eq(activation.csrf.as_bytes())) {
+        return Err(Error::new(Code::Forbidden, "This form does not belong to your sign-in. Start again."));
+    }
+    let approve = match params.get("decision") {
+        Some("approve") => true,
+        Some("deny") => false,
+        _ => return Err(Error::invalid("decision", "The decision must be approve or deny.")),
+    };
+    let (id, user_id) = (activation.device_code_id, activation.user_id);
+    let decide = DecideDeviceCode { id, user_id, approve, now: app.clock.now() };
+    let code: DeviceCode = app.store.write(decide).await.map_err(|error| Error::from_op(error, refused))?;
+    log::info!(approved = approve, client_id = code.client_id.as_str(); "device decided");
+    let page = DeviceOutcome { approved: approve, service_name: code.service_name };
+    let mut response = respond(&page, StatusCode::OK);
+    response.add_cookie(&app.cookies.remove(activation::COOKIE)).map_err(Error::internal)?;
+    Ok(response)
+}
+
+fn claim_of_browser(app: &App, request: &HttpRequest) -> Result<Activation, Error> {
+    let activation: Option<Activation> = app.cookies.open(&app.keys.cookies, request, activation::COOKIE);
+    activation.filter(|activation| app.clock.now() < activation.expires_at).ok_or_else(stale)
+}
+
+fn stale() -> Error {
+    Error::bad_request("This sign-in has expired or was made in another browser. Enter the code again.")
+}
+
+/// A form of another site must not decide. The token in the form says so already; the browser's own word is cheap.
+fn check_origin(app: &App, request: &HttpRequest) -> Result<(), Error> {
+    let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let same_origin = header(ORIGIN).is_none_or(|origin| origin == app.base_url);
+    let same_site = header(HeaderName::from_static("sec-fetch-site")).is_none_or(|site| site != "cross-site");
+    if same_origin && same_site {
+        return Ok(());
+    }
+    Err(Error::new(Code::Forbidden, "This form was sent from another site."))
+}
+
+fn refused(reason: DeviceCodeRefusal) -> Error {
+    match reason {
+        DeviceCodeRefusal::Expired => stale(),
+        DeviceCodeRefusal::Decided => Error::new(Code::Conflict, "This code was decided already."),
+        DeviceCodeRefusal::ClaimedByOther => {
+            Error::new(Code::Forbidden, "Somebody else signed in with this code. Start again on your device.")
+        }
+        DeviceCodeRefusal::OrganizationNotActive => Error::not_active("not open"),
+    }
+}

@@ -1,0 +1,121 @@
+//! Who calls. A handler's signature names the caller it accepts, and its input is read only after the caller was let
+//! in, so that 401 always comes before 400.
+
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
+
+use super::input::Input;
+use crate::crypto::jwt::AccessClaims;
+use crate::error::{Code, Error};
+use crate::state::App;
+
+/// Clocks of our own machines may differ by this many seconds.
+const FUTURE_LEEWAY: i64 = 60;
+
+/// Somebody that a handler accepts.
+pub trait Caller: Sized {
+    /// Identifies the caller, or refuses.
+    fn identify(request: &HttpRequest, app: &App) -> impl Future<Output = Result<Self, Error>>;
+}
+
+/// Anybody, signed in or not.
+pub struct Anonymous;
+
+impl Caller for Anonymous {
+    async fn identify(_: &HttpRequest, _: &App) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+/// The holder of a genuine access token that has not expired, whether or not its session lives.
+pub struct TokenHolder {
+    /// What the token says.
+    pub claims: AccessClaims,
+}
+
+impl Caller for TokenHolder {
+    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
+        let token = bearer_token(request)?;
+        let claims = app
+            .signing_keys
+            .verify_access_token(&app.base_url, token)
+            .map_err(|_| Error::new(Code::JwtError, "The access token is not valid."))?;
+        let now = app.clock.now().div_euclid(1000);
+        if claims.exp <= now {
+            return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
+        }
+        if claims.iat > now + FUTURE_LEEWAY {
+            return Err(Error::new(Code::JwtError, "The access token is not valid."));
+        }
+        Ok(Self { claims })
+    }
+}
+
+/// Any signed-in user (U of the contract): a genuine token, a live session, an active organization.
+pub struct SignedIn {
+    /// The session and everything about it, as it is now.
+    pub subject: Subject,
+}
+
+impl Caller for SignedIn {
+    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
+        let TokenHolder { claims } = TokenHolder::identify(request, app).await?;
+        let ended = || Error::new(Code::Unauthorized, "The session ended. Sign in again.");
+        let session = SessionByPublicId { public_id: claims.sid.clone() };
+        let subject = app.store.read(session).await?.ok_or_else(ended)?;
+        let same = subject.user_public_id == claims.sub
+            && subject.client_id == claims.client_id
+            && app.audience(&subject) == claims.aud;
+        if !same || !subject.is_live(app.clock.now()) {
+            return Err(ended());
+        }
+        if !subject.is_org_active() {
+            return Err(Error::not_active(&subject.org_status));
+        }
+        Ok(Self { subject })
+    }
+}
+
+/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, one blank.
+fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
+    let missing = || Error::new(Code::Unauthorized, "An access token is needed: Authorization: Bearer …");
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or_else(missing)?;
+    if headers.next().is_some() {
+        return Err(Error::bad_request("There is more than one Authorization header."));
+    }
+    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        return Err(missing());
+    }
+    Ok(token)
+}
+
+/// A request as a handler takes it: first the caller, then the input.
+pub struct Call<C, I = ()> {
+    /// Who calls.
+    pub caller: C,
+    /// What was sent.
+    pub input: I,
+}
+
+impl<C: Caller + 'static, I: Input + 'static> FromRequest for Call<C, I> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let app =
+                request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;
+            let caller = C::identify(&request, app).await?;
+            let input = I::parse(&request, &mut payload).await?;
+            Ok(Self { caller, input })
+        })
+    }
+}

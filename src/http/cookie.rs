@@ -1,0 +1,87 @@
+//! What the browser carries for us: sealed, short-lived, invisible to scripts.
+
+use actix_web::HttpRequest;
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::COOKIE;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::crypto::random::Random;
+use crate::crypto::sealed::Sealer;
+use crate::error::Error;
+
+/// Where cookies live: with `https` they get the `__Host-` prefix, which pins them to this very host.
+#[derive(Debug, Clone, Copy)]
+pub struct CookieJar {
+    /// Whether `BASE_URL` is https.
+    pub secure: bool,
+}
+
+impl CookieJar {
+    /// The full name of the cookie called `name`.
+    #[must_use]
+    pub fn name(self, name: &str) -> String {
+        if self.secure { format!("__Host-{name}") } else { name.to_owned() }
+    }
+
+    /// A sealed cookie that lives for `seconds`. Its name is the context: a value moved to another cookie is void.
+    pub fn seal<T: Serialize>(
+        self,
+        sealer: &Sealer,
+        random: &Random,
+        (name, value): (&str, &T),
+        seconds: i64,
+    ) -> Result<Cookie<'static>, Error> {
+        let plain = serde_json::to_vec(value).map_err(Error::internal)?;
+        let sealed =
+            sealer.seal(random, name, &plain).ok_or_else(|| Error::internal("a cookie cannot be sealed"))?;
+        Ok(self.build(name, URL_SAFE_NO_PAD.encode(sealed), seconds))
+    }
+
+    /// Opens the cookie called `name`. A cookie that is missing, given twice, damaged or foreign is no cookie.
+    #[must_use]
+    pub fn open<T: DeserializeOwned>(self, sealer: &Sealer, request: &HttpRequest, name: &str) -> Option<T> {
+        let full_name = self.name(name);
+        let mut found = cookies(request).filter(|(key, _)| *key == full_name);
+        let (_, text) = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        serde_json::from_slice(&sealer.open(name, &sealed)?).ok()
+    }
+
+    /// The names, without prefix, of the request's cookies that begin with `prefix`.
+    #[must_use]
+    pub fn names_with(self, request: &HttpRequest, prefix: &str) -> Vec<String> {
+        let full_prefix = self.name(prefix);
+        cookies(request)
+            .filter_map(|(name, _)| name.strip_prefix(&full_prefix).map(|rest| format!("{prefix}{rest}")))
+            .collect()
+    }
+
+    /// Tells the browser to forget the cookie called `name`.
+    #[must_use]
+    pub fn remove(self, name: &str) -> Cookie<'static> {
+        self.build(name, String::new(), 0)
+    }
+
+    fn build(self, name: &str, value: String, seconds: i64) -> Cookie<'static> {
+        Cookie::build(self.name(name), value)
+            .path("/")
+            .secure(self.secure)
+            .http_only(true)
+            // Lax: the provider's redirect back is a top-level navigation from another site.
+            .same_site(SameSite::Lax)
+            .max_age(Duration::seconds(seconds))
+            .finish()
+    }
+}
+
+fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
+    let headers = request.headers().get_all(COOKIE).filter_map(|value| value.to_str().ok());
+    headers.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}

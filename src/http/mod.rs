@@ -1,0 +1,13 @@
+//! What every slice shares: who calls, what they sent, how answers and errors look.
+
+pub mod activation;
+pub mod address;
+pub mod caller;
+pub mod cookie;
+pub mod dialect;
+pub mod headers;
+pub mod input;
+pub mod observe;
+pub mod redirect;
+pub mod resource;
+pub mod scope;

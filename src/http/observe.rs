@@ -1,0 +1,65 @@
+//! The request id and the one log line per request.
+
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
+
+use crate::error::Error as OwnError;
+use crate::http::address::client_address;
+use crate::state::App;
+
+/// The header that carries the request id, in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request, for the log, the answer and error bodies.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// Gives the request an id and writes its line. Never the query: codes and states travel there.
+pub async fn request_line(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let app = request.app_data::<Data<App>>().cloned();
+    let id = request_id(&request, app.as_deref().map(|app| &**app));
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let mut response = next.call(request).await?;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let status = response.status().as_u16();
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let address = app
+        .and_then(|app| client_address(response.request(), &app.config.trusted_proxies))
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let error = response.response().error().and_then(|error| error.as_error::<OwnError>());
+    let code = error.map_or("", |error| error.code.row().0);
+    let detail = error.and_then(|error| error.internal.as_deref()).unwrap_or_default();
+    let level = if status >= 500 { log::Level::Error } else { log::Level::Info };
+    log::log!(level, request = id, method = method.as_str(), route = route, status = status, micros = micros,
+        address = address, code = code, detail = detail; "request");
+    Ok(response)
+}
+
+/// The caller's own id when it is harmless, else a new one.
+fn request_id(request: &ServiceRequest, app: Option<&App>) -> String {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let harmless = |text: &&str| {
+        (8..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match (given.filter(harmless), app) {
+        (Some(id), _) => id.to_owned(),
+        (None, Some(app)) => app.random.uuid(app.clock.now()),
+        (None, None) => String::new(),
+    }
+}

@@ -1,0 +1,268 @@
+//! The browser is back from the provider.
+
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
+use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
+use gatehouse_actors::data::sign_in::{
+    ClaimLoginState, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
+};
+use gatehouse_actors::data::users::{Arrival, Profile};
+use gatehouse_actors::error::OpError;
+use subtle::ConstantTimeEq;
+
+use super::departure::{callback_uri, error_redirect, http_client, provider_failed};
+use super::state::{LoginState, Purpose, WebRequest};
+use crate::config::provider::ProviderKind;
+use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
+use crate::error::{Code, Error};
+use crate::http::activation::{self, Activation};
+use crate::http::input::Params;
+use crate::http::redirect::{see_other, with_params};
+use crate::pages::{EmailInUse, respond};
+use crate::state::App;
+use crate::upstream::{CallbackExchange, ExternalIdentity};
+
+/// Which callback was called: its state must have been made for it.
+pub(super) struct Callback<'a> {
+    pub(super) is_platform: bool,
+    pub(super) provider: &'a str,
+}
+
+/// From the callback's parameters to the answer for the browser.
+pub(super) async fn arrive(
+    app: &App,
+    request: &HttpRequest,
+    callback: &Callback<'_>,
+    params: &Params,
+) -> Result<HttpResponse, Error> {
+    let login = open_state(app, request, callback, params)?;
+    claim(app, &login).await?;
+    let mut response = match params.get("code") {
+        // RFC 6749, section 4.1.2.1: the person or the provider said no.
+        None => cancelled(app, &login),
+        Some(code) => signed_in(app, request, &login, (code, params.get("iss"))).await?,
+    };
+    let used = app.cookies.remove(&LoginState::cookie_name(&login.state));
+    response.add_cookie(&used).map_err(Error::internal)?;
+    Ok(response)
+}
+
+/// The state must come from this browser, be fresh, and belong to this provider and realm.
+fn open_state(
+    app: &App,
+    request: &HttpRequest,
+    callback: &Callback<'_>,
+    params: &Params,
+) -> Result<LoginState, Error> {
+    let stale =
+        || Error::bad_request("This sign-in has expired or was started in another browser. Start again.");
+    let state = params.get("state").filter(|state| state.len() <= 128).ok_or_else(stale)?;
+    let name = LoginState::cookie_name(state);
+    let login: LoginState = app.cookies.open(&app.keys.cookies, request, &name).ok_or_else(stale)?;
+    let same = bool::from(login.state.as_bytes().ct_eq(state.as_bytes()));
+    // A state that was made for another provider means that its answer is being mixed up (RFC 9700, section 4.4).
+    let meant = login.provider == callback.provider && login.is_platform == callback.is_platform;
+    let fresh = app.clock.now() < login.expires_at();
+    if same && meant && fresh { Ok(login) } else { Err(stale()) }
+}
+
+/// Once only, and before the provider is asked, so that a replay never reaches it.
+async fn claim(app: &App, login: &LoginState) -> Result<(), Error> {
+    let claim = ClaimLoginState {
+        state_hash: sha256(login.state.as_bytes()),
+        expires_at: login.expires_at(),
+        now: app.clock.now(),
+    };
+    app.store.write(claim).await.map_err(|error| {
+        Error::from_op(error, |_| Error::bad_request("This sign-in was completed already. Start again."))
+    })
+}
+
+fn cancelled(app: &App, login: &LoginState) -> HttpResponse {
+    let denied = Error::new(Code::AccessDenied, "The sign-in was cancelled at the provider.");
+    match &login.purpose {
+        Purpose::Web(web) => error_redirect(app, &web.destination, &denied),
+        Purpose::Device { user_code, .. } => {
+            see_other(&with_params("/activate", &[("user_code", user_code)]))
+        }
+    }
+}
+
+async fn signed_in(
+    app: &App,
+    request: &HttpRequest,
+    login: &LoginState,
+    (code, iss): (&str, Option<&str>),
+) -> Result<HttpResponse, Error> {
+    let provider = app.provider(login.is_platform, &login.provider)?;
+    let exchange = CallbackExchange {
+        code,
+        redirect_uri: &callback_uri(app, login.is_platform, &login.provider),
+        nonce: &login.nonce,
+        code_verifier: &login.code_verifier,
+        iss,
+    };
+    let sign_in = provider
+        .sign_in(http_client(request)?, &*app.clock, &exchange)
+        .await
+        .map_err(|error| provider_failed(&error))?;
+    let arrival = arrival(app, login, sign_in.identity);
+    match &login.purpose {
+        Purpose::Web(web) => complete_web(app, login, arrival, web).await,
+        Purpose::Device { device_code_id, user_code } => {
+            complete_device(app, login, arrival, (*device_code_id, user_code)).await
+        }
+    }
+}
+
+fn arrival(app: &App, login: &LoginState, identity: ExternalIdentity) -> Arrival {
+    let now = app.clock.now();
+    let email = identity.email.as_deref().and_then(normalize_email);
+    Arrival {
+        org_id: login.org_id,
+        profile: Profile {
+            provider: login.provider.clone(),
+            issuer: identity.issuer,
+            subject: identity.subject,
+            email_verified: identity.email_verified && email.is_some(),
+            email,
+            name: identity.name,
+            avatar_url: identity.avatar_url,
+        },
+        new_user_public_id: app.random.uuid(now),
+        bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(normalize_email),
+        now,
+    }
+}
+
+/// An address in the one form in which addresses are compared: ASCII, lower case. Anything that could be read as
+/// another address by somebody else is no address: it would be a way to become that somebody.
+fn normalize_email(text: &str) -> Option<String> {
+    let (local, domain) = text.rsplit_once('@')?;
+    let plain = text.len() <= 254 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let local_ok = !local.is_empty() && !local.contains(['@', '"', '(', ')', ',', ';', '<', '>', '\\']);
+    let label_ok = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let domain_ok = domain.contains('.') && domain.split('.').all(label_ok);
+    (plain && local_ok && domain_ok).then(|| text.to_ascii_lowercase())
+}
+
+async fn complete_web(
+    app: &App,
+    login: &LoginState,
+    arrival: Arrival,
+    web: &WebRequest,
+) -> Result<HttpResponse, Error> {
+    let secret: TokenSecret = app.random.bytes();
+    let code = NewAuthorizationCode {
+        secret_hash: sha256(&secret),
+        redirect_uri: web.destination.redirect_uri.clone(),
+        registered_uri: web.destination.registered_uri.clone(),
+        code_challenge: web.code_challenge.clone(),
+        scope: web.scope.clone(),
+        nonce: web.nonce.clone(),
+    };
+    let complete = CompleteWebSignIn { arrival, service_id: login.service_id, code };
+    let id = match app.store.write(complete).await {
+        Ok(id) => id,
+        Err(error) => return refused(login, error),
+    };
+    let code = compose(TokenKind::AuthorizationCode, id, &secret);
+    let mut params = vec![("code", code.as_str())];
+    if let Some(state) = &web.destination.state {
+        params.push(("state", state));
+    }
+    params.push(("iss", &app.base_url));
+    Ok(see_other(&with_params(&web.destination.redirect_uri, &params)))
+}
+
+async fn complete_device(
+    app: &App,
+    login: &LoginState,
+    arrival: Arrival,
+    (device_code_id, user_code): (i64, &str),
+) -> Result<HttpResponse, Error> {
+    let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id };
+    let user_id = match app.store.write(complete).await {
+        Ok(user_id) => user_id,
+        Err(error) => return refused(login, error),
+    };
+    let activation = Activation {
+        device_code_id,
+        user_id,
+        user_code: user_code.to_owned(),
+        csrf: URL_SAFE_NO_PAD.encode(app.random.bytes::<32>()),
+        expires_at: app.clock.now() + activation::COOKIE_SECONDS * 1000,
+    };
+    let value = (activation::COOKIE, &activation);
+    let cookie = app.cookies.seal(&app.keys.cookies, &app.random, value, activation::COOKIE_SECONDS)?;
+    let mut response = see_other("/activate/confirm");
+    response.add_cookie(&cookie).map_err(Error::internal)?;
+    Ok(response)
+}
+
+fn refused(login: &LoginState, error: OpError<SignInRefusal>) -> Result<HttpResponse, Error> {
+    let display = |name: &str| {
+        name.parse::<ProviderKind>().map_or_else(|_| name.to_owned(), |kind| kind.display_name().to_owned())
+    };
+    if let OpError::Refused(SignInRefusal::EmailInUse(in_use)) = &error {
+        let page = EmailInUse {
+            email: in_use.email.clone(),
+            existing_provider: display(&in_use.existing_provider),
+            attempted_provider: display(&login.provider),
+        };
+        return Ok(respond(&page, Code::Conflict.row().1));
+    }
+    Err(Error::from_op(error, |refusal| match refusal {
+        SignInRefusal::ServiceGone => Error::new(Code::NotFound, "This service does not exist any more."),
+        SignInRefusal::OrganizationNotActive(status) => Error::not_active(&status),
+        SignInRefusal::DeviceCode(refusal) => device_code_refused(refusal),
+        SignInRefusal::EmailInUse(_) => {
+            Error::new(Code::Conflict, "This address belongs to another account.")
+        }
+    }))
+}
+
+fn device_code_refused(refusal: DeviceCodeRefusal) -> Error {
+    match refusal {
+        DeviceCodeRefusal::Expired => {
+            Error::new(Code::DeviceCodeExpired, "This code expired. Start again on your device.")
+        }
+        DeviceCodeRefusal::Decided => {
+            Error::new(Code::Conflict, "This code was used already. Start again on your device.")
+        }
+        DeviceCodeRefusal::ClaimedByOther => {
+            Error::new(Code::Forbidden, "Somebody else signed in with this code. Start again on your device.")
+        }
+        DeviceCodeRefusal::OrganizationNotActive => Error::not_active("not open"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_one_form() {
+        assert_eq!(normalize_email("Ada.L@Example.Test").as_deref(), Some("ada.l@example.test"));
+        for text in [
+            "victim@x.test.",
+            "victim@x.test\0",
+            " victim@x.test",
+            "victim@x.test ",
+            "v\u{131}ctim@x.test",
+            "victim@\u{ff58}.test",
+            "victim@x",
+            "@x.test",
+            "a@b@x.test",
+            "\"a\"@x.test",
+            "victim",
+            "a@x..test",
+        ] {
+            assert_eq!(normalize_email(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Sign-in in the browser, at a provider.
+//!
+//! ```text
+//! GET /auth/{provider}                    app or device -> handlers::start
+//! GET /auth/admin/{provider}              the same for the platform realm -> handlers::start_admin
+//! GET /oauth/authorize                    standard endpoint -> handlers::authorize -> one of the providers
+//!   start: find service -> request::web or device code -> departure::leave (seals state) -> provider
+//! GET /auth/{provider}/callback           -> handlers::callback
+//! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
+//!   open state -> claim it (write) -> provider.sign_in -> complete (write) -> app with code, or confirm page
+//! ```
+//! Starting writes nothing: the state is sealed into a cookie of this very browser, and a row appears only when a
+//! callback uses it up.
+
+mod arrival;
+mod departure;
+pub mod handlers;
+mod request;
+mod state;

@@ -1,0 +1,62 @@
+//! The login state: what was decided before the browser left for the provider, sealed into a cookie.
+
+use gatehouse_actors::clock::Millis;
+use serde::{Deserialize, Serialize};
+
+/// How long a person may take at the provider: 10 minutes, in seconds.
+pub(super) const LIFETIME_SECONDS: i64 = 10 * 60;
+/// Every cookie with a login state begins like this; the rest is from the state itself, so that tabs do not collide.
+pub(super) const COOKIE_PREFIX: &str = "gatehouse-login-";
+
+/// Everything that the callback needs. Bound to the browser by its cookie and to this sign-in by `state`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LoginState {
+    pub(super) state: String,
+    /// Upstream nonce and PKCE verifier.
+    pub(super) nonce: String,
+    pub(super) code_verifier: String,
+    pub(super) provider: String,
+    /// Platform realm or organization: the two have callbacks of their own.
+    pub(super) is_platform: bool,
+    pub(super) org_id: i64,
+    pub(super) service_id: i64,
+    pub(super) started_at: Millis,
+    pub(super) purpose: Purpose,
+}
+
+/// What the sign-in is for.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// An app waits for a code.
+    Web(WebRequest),
+    /// A device waits for a decision.
+    Device { device_code_id: i64, user_code: String },
+}
+
+/// An app's request, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WebRequest {
+    pub(super) destination: Destination,
+    pub(super) code_challenge: String,
+    pub(super) scope: String,
+    pub(super) nonce: Option<String>,
+}
+
+/// Where the answer goes. Exists only for a URI that is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Destination {
+    pub(super) redirect_uri: String,
+    pub(super) registered_uri: String,
+    pub(super) state: Option<String>,
+}
+
+impl LoginState {
+    pub(super) fn expires_at(&self) -> Millis {
+        self.started_at + LIFETIME_SECONDS * 1000
+    }
+
+    pub(super) fn cookie_name(state: &str) -> String {
+        let short: String = state.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+        format!("{COOKIE_PREFIX}{short}")
+    }
+}

@@ -1,0 +1,298 @@
+//! From a configuration to a running server, and back down in good order.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App as ActixApp, HttpServer};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::clock::Clock;
+use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
+use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
+use gatehouse_actors::engine::EngineSettings;
+use gatehouse_actors::error::{OpError, StoreError};
+use gatehouse_actors::faults::NoFaults;
+use gatehouse_actors::guard::DeathBell;
+use gatehouse_actors::store::Store;
+use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use crate::app::{dev_routes, routes};
+use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
+use crate::config::secret::Secret;
+use crate::config::{Config, Mode};
+use crate::crypto::jwt::{self, KeyError, SigningKeys};
+use crate::crypto::random::Random;
+use crate::crypto::root::RootKeys;
+use crate::crypto::sealed::Sealer;
+use crate::crypto::token::Mint;
+use crate::dev;
+use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
+use crate::http::cookie::CookieJar;
+use crate::http::{dialect, headers, observe};
+use crate::state::{App, Providers};
+use crate::throttle::guesses::Guesses;
+use crate::throttle::pacing::Pacing;
+use crate::upstream::{HttpClient, Provider, install_crypto_provider};
+
+/// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A client gets this long to send the head of a request, also the next one on a kept connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// Requests in flight get this long when the process stops, in seconds.
+const DRAIN_SECONDS: u64 = 30;
+/// Reader connections of the fast lane.
+const READERS: u32 = 2;
+
+/// Why the server could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The actors did not start.
+    #[error(transparent)]
+    Actors(#[from] ActorsError),
+    /// The first reads or writes failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing keys could not be made ready.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The dev provider could not be made.
+    #[error("cannot make the dev provider: {0}")]
+    DevProvider(#[from] DevProviderError),
+}
+
+/// Why the server stopped other than by being asked.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A vital actor died; the process drained and should be started again.
+    #[error("the {0} died")]
+    ActorDied(&'static str),
+    /// The listening side failed.
+    #[error("the server failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A running server.
+pub struct Running {
+    /// The issuer.
+    pub base_url: String,
+    /// The bound port.
+    pub port: u16,
+    app: Data<App>,
+    server: JoinHandle<std::io::Result<()>>,
+    handle: ServerHandle,
+    actors: ActorSystem,
+    bell: DeathBell,
+}
+
+/// Starts everything. Must be called inside an actix `System`.
+pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    install_crypto_provider();
+    let address = SocketAddr::new(config.host, config.port);
+    let bind = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).map_err(bind)?;
+    let port = listener.local_addr().map_err(bind)?.port();
+    let base_url = config.base_url.as_ref().map_or_else(
+        || format!("http://{}", SocketAddr::new(config.host, port)),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
+
+    let random = Random::default();
+    let keys = RootKeys::derive(config.root_secret.expose());
+    let actors = start_actors(&config, &random, &keys)?;
+    let store = actors.store();
+    let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
+    let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
+    let dev_provider = match config.mode {
+        Mode::Dev => Some(start_dev(&store, &random, &base_url, (&dev_secret, &clock)).await?),
+        Mode::Production => None,
+    };
+    let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
+    let app = Data::new(App {
+        cookies: CookieJar { secure: base_url.starts_with("https:") },
+        providers: providers(&config, &config.providers, &base_url, &dev_secret),
+        platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
+        pacing: Pacing::default(),
+        guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
+        draining: AtomicBool::new(false),
+        base_url: base_url.clone(),
+        config,
+        clock,
+        random,
+        keys,
+        signing_keys,
+        store,
+    });
+    let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
+    let handle = server.handle();
+    log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
+    let bell = actors.death_bell();
+    Ok(Running { base_url, port, app, server: tokio::task::spawn_local(server), handle, actors, bell })
+}
+
+fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
+    let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
+    let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
+    ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+}
+
+/// Opens the signing keys; the first start makes one.
+async fn signing_keys(
+    store: &Store,
+    sealer: &Sealer,
+    random: &Random,
+    clock: &dyn Clock,
+) -> Result<SigningKeys, StartError> {
+    if store.read(StoredSigningKeys).await?.is_empty() {
+        let key = jwt::generate(random, sealer, clock.now())?;
+        store.write(StoreFirstSigningKey { key }).await.map_err(unrefused)?;
+    }
+    Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
+}
+
+async fn start_dev(
+    store: &Store,
+    random: &Random,
+    base_url: &str,
+    (secret, clock): (&Secret<String>, &Arc<dyn Clock>),
+) -> Result<Data<DevProvider>, StartError> {
+    store.write(dev::seed::organization(random, base_url, clock.now())).await.map_err(unrefused)?;
+    let callbacks =
+        vec![format!("{base_url}/auth/dev/callback"), format!("{base_url}/auth/admin/dev/callback")];
+    let issuer = format!("{base_url}{MOUNT_PATH}");
+    Ok(Data::new(DevProvider::new(issuer, secret.clone(), callbacks, Arc::clone(clock))?))
+}
+
+/// For operations that refuse nothing.
+fn unrefused(error: OpError<()>) -> StoreError {
+    match error {
+        OpError::Store(error) => error,
+        OpError::Refused(()) => StoreError::Failed("refused at start".to_owned()),
+    }
+}
+
+/// The configured providers of a realm, and in dev mode the one inside the binary.
+fn providers(
+    config: &Config,
+    configured: &BTreeMap<ProviderKind, ProviderSettings>,
+    base_url: &str,
+    dev_secret: &Secret<String>,
+) -> Providers {
+    let inside = (config.mode == Mode::Dev).then(|| ProviderSettings {
+        kind: ProviderKind::Dev,
+        endpoints: ProviderEndpoints::OpenId { issuer: format!("{base_url}{MOUNT_PATH}") },
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: dev_secret.clone(),
+    });
+    let all = configured.values().cloned().chain(inside);
+    all.map(|settings| (settings.kind, Arc::new(Provider::new(settings)))).collect()
+}
+
+fn serve(
+    app: Data<App>,
+    dev_provider: Option<Data<DevProvider>>,
+    listener: TcpListener,
+) -> std::io::Result<actix_web::dev::Server> {
+    let workers = app.config.workers;
+    let factory = move || {
+        let with_dev = dev_provider.clone();
+        ActixApp::new()
+            .app_data(app.clone())
+            .app_data(HttpClient::new())
+            .wrap(from_fn(headers::defaults))
+            .wrap(from_fn(observe::request_line))
+            .wrap(from_fn(dialect::render_errors))
+            .configure(|cfg| {
+                if let Some(provider) = with_dev {
+                    cfg.app_data(provider).configure(dev_routes);
+                }
+                routes(cfg);
+            })
+    };
+    Ok(HttpServer::new(factory)
+        .workers(workers)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run())
+}
+
+impl Running {
+    /// Runs until a signal asks to stop or a vital actor dies, then drains: readiness goes red, no new connections,
+    /// requests in flight are finished, actors are flushed. A second signal cuts it short.
+    pub async fn finished(self) -> Result<(), RunError> {
+        let Self { app, server, handle, actors, bell, .. } = self;
+        let mut server = server;
+        let dead = tokio::select! {
+            outcome = &mut server => {
+                flatten(outcome)?;
+                None
+            }
+            signal = stop_signal() => {
+                log::info!(step = "signal", signal = signal; "stopping");
+                None
+            }
+            actor = bell.rung() => Some(actor),
+        };
+        app.draining.store(true, Ordering::Relaxed);
+        drain(&handle, server).await;
+        actors.stop().await;
+        log::info!(step = "done"; "stopping");
+        dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))
+    }
+}
+
+async fn drain(handle: &ServerHandle, server: JoinHandle<std::io::Result<()>>) {
+    if server.is_finished() {
+        return;
+    }
+    tokio::select! {
+        () = handle.stop(true) => log::info!(step = "requests finished"; "stopping"),
+        _ = stop_signal() => {
+            log::warn!(step = "second signal, requests cut"; "stopping");
+            handle.stop(false).await;
+        }
+    }
+}
+
+fn flatten(outcome: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), std::io::Error> {
+    outcome.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        },
+        // Without handlers the operating system's own rules apply: the process dies at the signal.
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> &'static str {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => "Ctrl-C",
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,172 @@
+//! The grants of the token endpoint. Each: parse, one write, and what it means to the client.
+
+use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
+use gatehouse_actors::data::device_codes::{
+    DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
+};
+use gatehouse_actors::data::services::{Service, ServiceByClientId};
+use gatehouse_actors::data::sessions::{NewSession, RefreshRefusal, RotateRefreshToken, Rotation};
+use gatehouse_actors::error::OpError;
+
+use super::view::Granted;
+use crate::crypto::token::{
+    Presented, TokenKind, TokenSecret, code_challenge, is_code_verifier, parse, sha256, successor,
+};
+use crate::error::{Code, Error};
+use crate::http::input::Params;
+use crate::http::scope;
+use crate::state::App;
+
+/// The client of a token request. Public clients name themselves (RFC 6749, section 3.2.1).
+pub(super) async fn client(app: &App, params: &Params, authorization: bool) -> Result<Service, Error> {
+    let refused = |message| Error::new(Code::InvalidClient, message);
+    if authorization || params.get("client_secret").is_some() {
+        return Err(refused("This client is public and has no secret: send client_id only."));
+    }
+    let client_id = params.get("client_id").ok_or_else(|| refused("The parameter client_id is missing."))?;
+    let service = app.store.read(ServiceByClientId { client_id: client_id.to_owned() }).await?;
+    service.ok_or_else(|| refused("The client_id is not known."))
+}
+
+/// RFC 6749, section 4.1.3.
+pub(super) async fn authorization_code(
+    app: &App,
+    params: &Params,
+    client: &Service,
+) -> Result<Granted, Error> {
+    let invalid = || Error::invalid_grant("The code is not valid (any more).");
+    let code = params.required("code")?;
+    let redirect_uri = params.required("redirect_uri")?.to_owned();
+    let verifier = params.required("code_verifier")?;
+    let Presented { id, secret } = parse(TokenKind::AuthorizationCode, code).ok_or_else(invalid)?;
+    if !is_code_verifier(verifier) {
+        return Err(Error::invalid_grant("The code_verifier does not match."));
+    }
+    let refresh_secret: TokenSecret = app.random.bytes();
+    let redeem = RedeemAuthorizationCode {
+        id,
+        secret_hash: sha256(&secret),
+        client_id: client.client_id.clone(),
+        redirect_uri,
+        code_challenge: code_challenge(verifier),
+        session: new_session(app, &refresh_secret),
+        now: app.clock.now(),
+    };
+    let redemption = app.store.write(redeem).await.map_err(|error| {
+        Error::from_op(error, |refusal| match refusal {
+            CodeRefusal::CodeVerifier => Error::invalid_grant("The code_verifier does not match."),
+            CodeRefusal::RedirectUri => Error::invalid_grant("The redirect_uri does not match."),
+            CodeRefusal::Unknown
+            | CodeRefusal::OtherClient
+            | CodeRefusal::Expired
+            | CodeRefusal::OrganizationNotActive => invalid(),
+        })
+    })?;
+    match redemption {
+        CodeRedemption::Granted { grant, nonce } => {
+            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce })
+        }
+        CodeRedemption::Replayed => {
+            log::warn!(client_id = client.client_id.as_str(); "authorization code replayed, session ended");
+            Err(invalid())
+        }
+    }
+}
+
+/// RFC 8628, section 3.4.
+pub(super) async fn device_code(app: &App, params: &Params, client: &Service) -> Result<Granted, Error> {
+    let unknown = || Error::invalid_grant("The device_code is not valid.");
+    let Presented { id, secret } =
+        parse(TokenKind::DeviceCode, params.required("device_code")?).ok_or_else(unknown)?;
+    let secret_hash = sha256(&secret);
+    let code = app.store.read(DeviceCodeBySecret { id, secret_hash }).await?;
+    let code = code.filter(|code| code.client_id == client.client_id).ok_or_else(unknown)?;
+    let now = app.clock.now();
+    // Before the state is looked at: of many polls at once only one may go on, the others are too fast.
+    app.pacing.poll(code.id, code.expires_at, now).map_err(|slow_down| {
+        Error::new(Code::SlowDown, format!("Poll every {} seconds from now on.", slow_down.interval))
+    })?;
+    if code.status == DeviceCodeStatus::Pending {
+        return Err(pending(&code, now));
+    }
+    let refresh_secret: TokenSecret = app.random.bytes();
+    let redeem = RedeemDeviceCode {
+        id,
+        secret_hash,
+        client_id: client.client_id.clone(),
+        session: new_session(app, &refresh_secret),
+        now,
+    };
+    match app.store.write(redeem).await {
+        Ok(DeviceRedemption::Granted(grant)) => {
+            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce: None })
+        }
+        Ok(DeviceRedemption::Replayed) => {
+            log::warn!(client_id = client.client_id.as_str(); "device code replayed, session ended");
+            Err(unknown())
+        }
+        Err(OpError::Store(error)) => Err(error.into()),
+        Err(OpError::Refused(refusal)) => Err(match refusal {
+            RedeemRefusal::Unknown => unknown(),
+            RedeemRefusal::Pending => pending(&code, now),
+            RedeemRefusal::Denied => Error::new(Code::AccessDenied, "The request was denied."),
+            RedeemRefusal::Expired => expired(),
+        }),
+    }
+}
+
+/// Nobody decided yet, or nobody ever will.
+fn pending(code: &DeviceCode, now: i64) -> Error {
+    if code.is_expired(now) {
+        expired()
+    } else if code.is_org_active() {
+        Error::new(Code::DeviceCodePending, "Nobody has decided yet. Keep polling.")
+    } else {
+        Error::new(Code::AccessDenied, "The organization is not active.")
+    }
+}
+
+fn expired() -> Error {
+    Error::new(Code::DeviceCodeExpired, "The device_code expired. Ask for a new one.")
+}
+
+/// RFC 6749, section 6, with rotation. `client` is none where the endpoint does not ask for one.
+pub(super) async fn refresh(app: &App, params: &Params, client: Option<&Service>) -> Result<Granted, Error> {
+    let invalid = || Error::invalid_grant("The refresh_token is not valid (any more). Sign in again.");
+    let token = params.required("refresh_token")?;
+    let Presented { id, secret } = parse(TokenKind::RefreshToken, token).ok_or_else(invalid)?;
+    let requested_scope = params.get("scope").map(|text| scope::parse(Some(text))).transpose()?;
+    let refresh_secret = successor(&app.keys.refresh_tokens, &secret);
+    let rotate = RotateRefreshToken {
+        id,
+        secret_hash: sha256(&secret),
+        successor_hash: sha256(&refresh_secret),
+        client_id: client.map(|client| client.client_id.clone()),
+        requested_scope: requested_scope.clone(),
+        now: app.clock.now(),
+    };
+    let rotation = app.store.write(rotate).await.map_err(|error| {
+        Error::from_op(error, |refusal| match refusal {
+            RefreshRefusal::OrganizationNotActive => {
+                Error::new(Code::OrganizationNotActive, "The organization is not active.")
+            }
+            RefreshRefusal::ScopeTooWide => {
+                Error::bad_request("The scope is wider than what was granted.").oauth("invalid_scope")
+            }
+            RefreshRefusal::Unknown | RefreshRefusal::OtherClient | RefreshRefusal::Over => invalid(),
+        })
+    })?;
+    match rotation {
+        Rotation::Granted(grant) => {
+            Ok(Granted { grant: *grant, refresh_secret, scope: requested_scope, nonce: None })
+        }
+        Rotation::Reused => {
+            log::warn!("refresh token reused, session ended");
+            Err(invalid())
+        }
+    }
+}
+
+fn new_session(app: &App, refresh_secret: &TokenSecret) -> NewSession {
+    NewSession { public_id: app.random.uuid(app.clock.now()), refresh_hash: sha256(refresh_secret) }
+}

@@ -1,0 +1,49 @@
+//! Handlers of tokens.
+
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use gatehouse_actors::data::sessions::EndSession;
+
+use super::grants;
+use super::view::token_answer;
+use crate::error::{Code, Error};
+use crate::http::caller::{Anonymous, Call, TokenHolder};
+use crate::http::input::Body;
+use crate::state::App;
+
+type Answer = Result<HttpResponse, Error>;
+
+/// RFC 8628, section 3.4.
+const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// `POST /auth/token`, `POST /oauth/token`
+pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
+    if !request.query_string().is_empty() {
+        // RFC 6749, section 3.2: parameters of the token endpoint travel in the body.
+        return Err(Error::bad_request("Send the parameters in the body, not in the address."));
+    }
+    let params = call.input.0;
+    let grant_type = params.required("grant_type")?;
+    let client = grants::client(&app, &params, request.headers().contains_key(AUTHORIZATION)).await?;
+    let granted = match grant_type {
+        "authorization_code" => grants::authorization_code(&app, &params, &client).await?,
+        "refresh_token" => grants::refresh(&app, &params, Some(&client)).await?,
+        DEVICE_CODE_GRANT => grants::device_code(&app, &params, &client).await?,
+        _ => return Err(Error::new(Code::UnsupportedGrantType, "This grant_type is not supported.")),
+    };
+    Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
+}
+
+/// `POST /api/auth/refresh`
+pub async fn refresh(app: Data<App>, call: Call<Anonymous, Body>) -> Answer {
+    let granted = grants::refresh(&app, &call.input.0, None).await?;
+    Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
+}
+
+/// `POST /api/auth/logout`
+pub async fn logout(app: Data<App>, call: Call<TokenHolder>) -> Answer {
+    let end = EndSession { public_id: call.caller.claims.sid, reason: "logout", now: app.clock.now() };
+    app.store.write(end).await.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,114 @@
+//! The token answer (RFC 6749, section 5.1) and the claims in it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::data::sessions::{Grant, Subject};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::crypto::jwt::{AccessClaims, TokenType};
+use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
+use crate::error::Error;
+use crate::http::scope;
+use crate::state::App;
+
+/// An access token lives this long, in seconds: 15 minutes.
+const ACCESS_LIFETIME: i64 = 15 * 60;
+
+/// What a client gets.
+#[derive(Serialize)]
+pub(super) struct TokenAnswer {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: String,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+}
+
+/// What the answer is made of.
+pub(super) struct Granted {
+    pub(super) grant: Grant,
+    pub(super) refresh_secret: TokenSecret,
+    /// Narrower than the session's, when the client asked for less (RFC 6749, section 6).
+    pub(super) scope: Option<String>,
+    pub(super) nonce: Option<String>,
+}
+
+pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, Error> {
+    let Granted { grant, refresh_secret, scope: narrowed, nonce } = granted;
+    let subject = &grant.subject;
+    let scope = narrowed.clone().unwrap_or_else(|| subject.scope.clone());
+    let now = app.clock.now().div_euclid(1000);
+    let claims = access_claims(app, subject, &scope, now);
+    let access_token = app.signing_keys.sign(TokenType::Access, &claims).map_err(Error::internal)?;
+    let id_token = if scope::has(&scope, "openid") {
+        let claims = id_claims(&claims, subject, nonce.as_deref(), &access_token);
+        Some(app.signing_keys.sign(TokenType::Id, &claims).map_err(Error::internal)?)
+    } else {
+        None
+    };
+    Ok(TokenAnswer {
+        access_token,
+        token_type: "Bearer",
+        expires_in: ACCESS_LIFETIME,
+        refresh_token: compose(TokenKind::RefreshToken, grant.refresh_token_id, refresh_secret),
+        scope,
+        id_token,
+    })
+}
+
+fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessClaims {
+    let of_service = |value: &str| (!subject.is_platform).then(|| value.to_owned());
+    AccessClaims {
+        iss: app.base_url.clone(),
+        sub: subject.user_public_id.clone(),
+        aud: app.audience(subject),
+        exp: now + ACCESS_LIFETIME,
+        iat: now,
+        jti: app.random.uuid(now * 1000),
+        sid: subject.session_public_id.clone(),
+        client_id: subject.client_id.clone(),
+        scope: scope.to_owned(),
+        token_use: "access".to_owned(),
+        auth_time: subject.authenticated_at.div_euclid(1000),
+        email: subject.email.clone(),
+        is_platform_owner: subject.is_platform && subject.is_platform_owner,
+        org: of_service(&subject.org_slug),
+        service: of_service(&subject.service_slug),
+        plan: subject.plan.clone(),
+        features: subject.plan.as_ref().map(|_| subject.features.clone()),
+    }
+}
+
+/// OpenID Connect Core, section 2 and section 5.1; what it tells of the person follows the granted scope.
+fn id_claims(claims: &AccessClaims, subject: &Subject, nonce: Option<&str>, access_token: &str) -> Value {
+    let mut id = json!({
+        "iss": claims.iss,
+        "sub": claims.sub,
+        // The client itself, also in the platform realm, where the access token is for the API.
+        "aud": claims.client_id,
+        "exp": claims.exp,
+        "iat": claims.iat,
+        "auth_time": claims.auth_time,
+        "sid": claims.sid,
+        // OpenID Connect Core, section 3.1.3.6: the left half of the hash.
+        "at_hash": URL_SAFE_NO_PAD.encode(sha256(access_token.as_bytes()).get(..16).unwrap_or_default()),
+    });
+    let mut put = |name: &str, value: Option<Value>| {
+        if let (Some(members), Some(value)) = (id.as_object_mut(), value) {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    put("nonce", nonce.map(Value::from));
+    if scope::has(&claims.scope, "email") {
+        put("email", subject.email.clone().map(Value::from));
+        put("email_verified", subject.email.as_ref().map(|_| Value::from(true)));
+    }
+    if scope::has(&claims.scope, "profile") {
+        put("name", subject.name.clone().map(Value::from));
+        put("picture", subject.avatar_url.clone().map(Value::from));
+    }
+    id
+}

@@ -1,0 +1,99 @@
+//! What handlers share: one value per process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gatehouse_actors::clock::{Clock, Millis};
+use gatehouse_actors::data::sessions::Subject;
+use gatehouse_actors::store::Store;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::Config;
+use crate::config::provider::ProviderKind;
+use crate::crypto::jwt::SigningKeys;
+use crate::crypto::random::Random;
+use crate::crypto::root::RootKeys;
+use crate::error::{Code, Error};
+use crate::http::cookie::CookieJar;
+use crate::throttle::guesses::Guesses;
+use crate::throttle::pacing::Pacing;
+use crate::upstream::Provider;
+
+/// Provider applications by kind.
+pub type Providers = BTreeMap<ProviderKind, Arc<Provider>>;
+
+/// The application.
+pub struct App {
+    /// As read at start.
+    pub config: Config,
+    /// The issuer: scheme, host and port, without a trailing slash.
+    pub base_url: String,
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub random: Random,
+    /// Keys derived from the root secret.
+    pub keys: RootKeys,
+    /// Keys that sign tokens.
+    pub signing_keys: SigningKeys,
+    /// The data.
+    pub store: Store,
+    /// Cookie settings.
+    pub cookies: CookieJar,
+    /// Providers for the end users of organizations.
+    pub providers: Providers,
+    /// Providers for the platform realm.
+    pub platform_providers: Providers,
+    /// How fast each device code may be polled.
+    pub pacing: Pacing,
+    /// How often user codes may be guessed.
+    pub guesses: Guesses,
+    /// Set when the process is about to stop.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    /// The `aud` of an access token: the management API in the platform realm, else the service's client.
+    #[must_use]
+    pub fn audience(&self, subject: &Subject) -> String {
+        if subject.is_platform { format!("{}/api", self.base_url) } else { subject.client_id.clone() }
+    }
+
+    /// The providers of a realm.
+    #[must_use]
+    pub fn providers_of(&self, is_platform: bool) -> &Providers {
+        if is_platform { &self.platform_providers } else { &self.providers }
+    }
+
+    /// The provider named in a path, if this realm has it.
+    pub fn provider(&self, is_platform: bool, name: &str) -> Result<Arc<Provider>, Error> {
+        name.parse::<ProviderKind>()
+            .ok()
+            .and_then(|kind| self.providers_of(is_platform).get(&kind))
+            .cloned()
+            .ok_or_else(|| Error::new(Code::NotFound, "This sign-in provider is not available here."))
+    }
+
+    /// The redirect URIs of the platform realm's client: what `PLATFORM_ADMIN_REDIRECT_URI` says, and nothing else.
+    #[must_use]
+    pub fn platform_redirect_uris(&self) -> Vec<String> {
+        self.config.platform_admin_redirect_uri.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether the process is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// A moment as RFC 3339 in UTC with `Z`, to the millisecond.
+#[must_use]
+pub fn rfc3339(moment: Millis) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment) * 1_000_000)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

@@ -44,6 +44,7 @@ impl Setting {
             secret_hash: token.secret_hash,
             successor_hash: successor_hash(token),
             client_id: Some(self.acme.web.client_id.clone()),
+            requested_scope: None,
             now: self.world.now(),
         }
     }
@@ -193,6 +194,26 @@ async fn where_the_endpoint_knows_no_client_the_token_speaks_for_itself() {
     let setting = setting().await;
     let usage = RotateRefreshToken { client_id: None, ..setting.usage(setting.first) };
     assert!(matches!(setting.world.store.write(usage).await, Ok(Rotation::Granted(_))));
+    setting.world.stop().await;
+}
+
+#[actix::test]
+async fn scope_may_be_named_but_not_widened() {
+    let setting = setting().await;
+    let asking = |scope: &str| RotateRefreshToken {
+        requested_scope: Some(scope.to_owned()),
+        ..setting.usage(setting.first)
+    };
+    // Granted was "openid email". A part of a word is not a word.
+    for wider in ["openid email admin", "admin", "mail", "openid  email", ""] {
+        let refused = refusal(setting.world.store.write(asking(wider)).await);
+        assert_eq!(refused, RefreshRefusal::ScopeTooWide, "{wider:?}");
+    }
+    assert_eq!(setting.tokens(), 1, "a refusal burns nothing");
+    for granted in ["openid", "email openid"] {
+        let answer = setting.world.store.write(asking(granted)).await.unwrap();
+        assert!(matches!(answer, Rotation::Granted(_)), "{granted:?}");
+    }
     setting.world.stop().await;
 }
 

@@ -31,7 +31,7 @@ pub struct ClaimLoginState {
     pub now: Millis,
 }
 
-/// The state was used before.
+/// The state was used before, or expired: whether it was used is then no longer known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginStateUsed;
 
@@ -40,6 +40,10 @@ impl WriteOp for ClaimLoginState {
     type Refused = LoginStateUsed;
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<LoginStateUsed>> {
+        // The row of an expired state leaves with the purge, so only this keeps the state from working again.
+        if self.expires_at <= self.now {
+            return Err(OpError::Refused(LoginStateUsed));
+        }
         tx.execute(PURGE_LOGIN_STATES, values![self.now])?;
         match tx.execute(CLAIM_LOGIN_STATE, values![&self.state_hash, self.expires_at])? {
             0 => Err(OpError::Refused(LoginStateUsed)),

@@ -1,0 +1,8 @@
+//! Every operation, every refusal, every constraint.
+
+mod authorization_codes;
+mod device_codes;
+mod device_grant;
+mod identities;
+mod installation;
+mod refresh_tokens;

@@ -1,0 +1,132 @@
+//! A running store over a database file of its own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gatehouse_actors::clock::{Clock, Millis, TestClock};
+use gatehouse_actors::engine::EngineSettings;
+use gatehouse_actors::error::OpError;
+use gatehouse_actors::message::WriteOp;
+use gatehouse_actors::store::Store;
+use gatehouse_actors::system::{ActorSystem, Ports, StartError};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{Mint, Plan};
+
+/// Long enough for a loaded machine; only a failing test ever waits so long.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Writes on a task of its own, which begins whether or not anybody awaits it.
+pub(crate) fn spawn_write<C: WriteOp>(store: &Store, op: C) -> impl Future<Output = WriteAnswer<C>> + use<C> {
+    let store = store.clone();
+    let task = actix::spawn(async move { store.write(op).await });
+    async move { task.await.unwrap() }
+}
+
+type WriteAnswer<C> = Result<<C as WriteOp>::Output, OpError<<C as WriteOp>::Refused>>;
+
+/// Starts the actors over the file at `path`.
+pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>, mint: &Arc<Mint>) -> Result<ActorSystem, StartError> {
+    let ports = Ports { device_code_mint: mint.clone(), faults: plan.clone() };
+    ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
+}
+
+/// A store, its database, and the strings to pull.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) mint: Arc<Mint>,
+    pub(crate) clock: TestClock,
+    system: ActorSystem,
+    folder: TempDir,
+}
+
+impl World {
+    /// A fresh database in a folder that goes away with the world.
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
+        let system = start(folder.path().join("gatehouse.db"), &plan, &mint).unwrap();
+        // 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
+        let clock = TestClock::at(1_767_225_600_000);
+        Self { store: system.store(), plan, mint, clock, system, folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("gatehouse.db")
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// The name that the death bell tells.
+    pub(crate) async fn dead_actor(&self) -> &'static str {
+        let bell = self.system.death_bell();
+        timeout(DEADLINE, bell.rung()).await.expect("the death bell never rang")
+    }
+
+    /// Stops the actors; the folder lives as long as what is returned.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.system.stop().await;
+        self.folder
+    }
+
+    /// Takes the world apart, for a test that stops the actors by itself.
+    pub(crate) fn into_parts(self) -> (Store, ActorSystem, TempDir) {
+        (self.store, self.system, self.folder)
+    }
+
+    /// A connection beside the actors, to look at the database and to make states that no operation makes.
+    pub(crate) fn sql(&self) -> Connection {
+        let connection = Connection::open(self.path()).unwrap();
+        connection.busy_timeout(DEADLINE).unwrap();
+        connection
+    }
+
+    /// Changes the database behind the actors' back.
+    pub(crate) fn execute(&self, sql: &str) {
+        self.sql().execute_batch(sql).unwrap();
+    }
+
+    /// The one number that `sql` selects.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.sql().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// The one text that `sql` selects, if it is not null.
+    pub(crate) fn text(&self, sql: &str) -> Option<String> {
+        self.sql().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// All settings: the table that the misbehaving operations write to.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        let connection = self.sql();
+        let mut statement = connection.prepare("SELECT name, value FROM settings").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// A figure of an actor's snapshot.
+    pub(crate) async fn figure(&self, actor: &str, name: &str) -> u64 {
+        let snapshots = self.store.observe().await;
+        snapshots.iter().find(|snapshot| snapshot.actor == actor).map_or(0, |snapshot| snapshot.figure(name))
+    }
+
+    /// Waits until an actor's figure is `value`.
+    pub(crate) async fn until(&self, actor: &str, name: &str, value: u64) {
+        let begun = Instant::now();
+        loop {
+            let found = self.figure(actor, name).await;
+            if found == value {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "{actor}.{name} is {found}, not {value}");
+        }
+    }
+}

@@ -106,9 +106,10 @@ impl Actor for CommitQueue {
 impl<C: WriteOp> Handler<Write<C>> for CommitQueue {
     type Result = ResponseFuture<Result<C::Output, OpError<C::Refused>>>;
 
-    fn handle(&mut self, Write(op): Write<C>, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Write { change, permit }: Write<C>, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
-        self.waiting.push(Box::new(Queued { op, answer: Err(OpError::Store(StoreError::Closed)), reply }));
+        let answer_so_far = Err(OpError::Store(StoreError::Closed));
+        self.waiting.push(Box::new(Queued { op: change, answer: answer_so_far, reply, _permit: permit }));
         self.ship_if_idle(ctx);
         Box::pin(async move { answer.await.unwrap_or(Err(OpError::Store(StoreError::Closed))) })
     }

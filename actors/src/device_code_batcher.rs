@@ -7,7 +7,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
     ResponseFuture, SpawnHandle, WrapFuture,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::commit_queue::{CommitQueue, Flush, Stop};
 use crate::data::device_codes::{InsertDeviceCodes, NewDeviceCode};
@@ -57,7 +57,13 @@ pub struct IssuedDeviceCode {
     pub user_code: String,
 }
 
-impl Message for IssueDeviceCode {
+/// The message that carries a request to the batcher, with its admission.
+pub(crate) struct Issue {
+    pub(crate) request: IssueDeviceCode,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Message for Issue {
     type Result = Result<IssuedDeviceCode, StoreError>;
 }
 
@@ -65,6 +71,7 @@ struct Request {
     code: NewDeviceCode,
     minted: MintedDeviceCode,
     tries: u8,
+    _permit: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<IssuedDeviceCode, StoreError>>,
 }
 
@@ -123,11 +130,13 @@ impl DeviceCodeBatcher {
         self.in_flight += 1;
         self.batches += 1;
         let done =
-            self.queue.send(Write(InsertDeviceCodes { rows })).into_actor(self).map(|outcome, actor, ctx| {
-                actor.in_flight -= 1;
-                actor.answer(batch, outcome.unwrap_or(Err(OpError::Store(StoreError::Closed))));
-                actor.ship(ctx);
-            });
+            self.queue.send(Write { change: InsertDeviceCodes { rows }, permit: None }).into_actor(self).map(
+                |outcome, actor, ctx| {
+                    actor.in_flight -= 1;
+                    actor.answer(batch, outcome.unwrap_or(Err(OpError::Store(StoreError::Closed))));
+                    actor.ship(ctx);
+                },
+            );
         ctx.spawn(done);
     }
 
@@ -178,12 +187,13 @@ impl Actor for DeviceCodeBatcher {
     }
 }
 
-impl Handler<IssueDeviceCode> for DeviceCodeBatcher {
+impl Handler<Issue> for DeviceCodeBatcher {
     type Result = ResponseFuture<Result<IssuedDeviceCode, StoreError>>;
 
-    fn handle(&mut self, IssueDeviceCode { code }: IssueDeviceCode, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Issue { request, permit }: Issue, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
-        self.waiting.push(Request { code, minted: self.mint.mint(), tries: 1, reply });
+        let minted = self.mint.mint();
+        self.waiting.push(Request { code: request.code, minted, tries: 1, _permit: permit, reply });
         self.ship_or_wait(ctx);
         Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
     }

@@ -1,6 +1,7 @@
 //! Questions and changes: the typed messages between a handler and the actors.
 
 use actix::Message;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -37,17 +38,25 @@ pub trait WriteOp: Send + 'static {
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<Self::Refused>>;
 }
 
-/// The message that carries a question to a [`crate::reader::Reader`].
+/// The message that carries a question to a [`crate::reader::Reader`], with its admission: the place is free again
+/// when the question was answered, also when nobody waits for the answer any more.
 #[derive(Debug)]
-pub struct Read<Q>(pub Q);
+pub struct Read<Q> {
+    pub(crate) question: Q,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
 
 impl<Q: ReadOp> Message for Read<Q> {
     type Result = Result<Q::Output, StoreError>;
 }
 
-/// The message that carries a change to the [`crate::commit_queue::CommitQueue`].
+/// The message that carries a change to the [`crate::commit_queue::CommitQueue`], with its admission. A batch of
+/// requests that were admitted one by one brings none of its own.
 #[derive(Debug)]
-pub struct Write<C>(pub C);
+pub struct Write<C> {
+    pub(crate) change: C,
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
 
 impl<C: WriteOp> Message for Write<C> {
     type Result = Result<C::Output, OpError<C::Refused>>;

@@ -24,7 +24,7 @@ impl Actor for Reader {
 impl<Q: ReadOp> Handler<Read<Q>> for Reader {
     type Result = Result<Q::Output, StoreError>;
 
-    fn handle(&mut self, Read(question): Read<Q>, _ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Read { question, _permit }: Read<Q>, _ctx: &mut Self::Context) -> Self::Result {
         // SyncArbiter never restarts a panicked thread: catch, give the connection back, go on.
         catch_unwind(AssertUnwindSafe(|| self.ask(&question))).unwrap_or_else(|_| {
             log::error!(operation = type_name::<Q>(); "read panicked");

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::commit_queue::CommitQueue;
-use crate::device_code_batcher::{DeviceCodeBatcher, IssueDeviceCode, IssuedDeviceCode};
+use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
@@ -47,8 +47,8 @@ impl Store {
             Lane::Fast => &self.fast,
             Lane::Report => &self.report,
         };
-        let _permit = admit(&lane.permits).await?;
-        lane.readers.send(Read(question)).await.unwrap_or(Err(StoreError::Closed))
+        let permit = admit(&lane.permits).await?;
+        lane.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
@@ -56,14 +56,14 @@ impl Store {
     /// # Errors
     /// [`OpError::Refused`] with the operation's own reason, or [`OpError::Store`].
     pub async fn write<C: WriteOp>(&self, change: C) -> Result<C::Output, OpError<C::Refused>> {
-        let _permit = admit(&self.write_permits).await?;
-        self.queue.send(Write(change)).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
+        let permit = Some(admit(&self.write_permits).await?);
+        self.queue.send(Write { change, permit }).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
     }
 
     /// Issues one device code, durable when answered.
     pub async fn issue_device_code(&self, request: IssueDeviceCode) -> Result<IssuedDeviceCode, StoreError> {
-        let _permit = admit(&self.write_permits).await?;
-        self.batcher.send(request).await.unwrap_or(Err(StoreError::Closed))
+        let permit = admit(&self.write_permits).await?;
+        self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
@@ -83,12 +83,13 @@ impl Store {
     }
 }
 
-async fn admit(permits: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {
+/// A place, within the budget. It travels with the message, so that it is free again when the work is done.
+async fn admit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
     // The uncontended case takes no timer.
-    if let Ok(permit) = permits.try_acquire() {
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Ok(permit);
     }
-    match timeout(ADMISSION_BUDGET, permits.acquire()).await {
+    match timeout(ADMISSION_BUDGET, Arc::clone(permits).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) => Err(StoreError::Closed),
         Err(_) => Err(StoreError::Busy),

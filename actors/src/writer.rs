@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use actix::{Actor, Handler, Message, SyncContext};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -40,6 +40,8 @@ pub(crate) struct Queued<C: WriteOp> {
     pub(crate) op: C,
     pub(crate) answer: Result<C::Output, OpError<C::Refused>>,
     pub(crate) reply: oneshot::Sender<Result<C::Output, OpError<C::Refused>>>,
+    /// Given back with the answer, not with the caller: callers that leave must not make room for more.
+    pub(crate) _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<C: WriteOp> QueuedWrite for Queued<C> {

@@ -14,10 +14,12 @@ export function openJournal() {
 
 /**
  * Remembers a secret that must never be found in a log line, nor (with `atRest`) in a file.
- * Short values are made up by tests on purpose ("wrong") and are not remembered.
+ * Values that tests make up on purpose ("wrong", a letter many times, hostile text) are not remembered: a secret of
+ * ours is long, of many different characters, and of the alphabet of tokens.
  */
 export function rememberSecret(kind, value, { atRest = true } = {}) {
   if (typeof value !== 'string' || value.length < (kind === 'user_code' ? 8 : TAIL)) return;
+  if (kind !== 'user_code' && (!/^[\w.~-]+$/.test(value) || new Set(value.slice(-TAIL)).size < 8)) return;
   secrets.set(value, { kind, atRest });
 }
 

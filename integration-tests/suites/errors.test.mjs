@@ -70,7 +70,7 @@ scenario('bodies of the wrong type, shape or size', async (stage) => {
   const json = { 'content-type': 'application/json' };
   const deep = (open, close, depth) => open.repeat(depth) + close.repeat(depth);
   const broken = ['', '{', '[]', 'null', '"text"', '7', '{"refresh_token":null}', '{"refresh_token":["x"]}', '{"refresh_token":{"a":1}}',
-    deep('[', ']', 129), deep('{"a":', '}', 129), deep('[', ']', 100_000), '{"refresh_token":"x","refresh_token":"y"}', '\u0000', Buffer.from([0x22, 0xff, 0xfe, 0x22])];
+    deep('[', ']', 129), deep('{"a":', '}', 129), deep('[', ']', 30_000), '{"refresh_token":"x","refresh_token":"y"}', '\u0000', Buffer.from([0x22, 0xff, 0xfe, 0x22])];
   for (const body of broken) {
     const answer = await renew({ body, headers: json });
     assert.equal(answer.status, 400, `${String(body).slice(0, 60)}: ${answer.text.slice(0, 300)}`);

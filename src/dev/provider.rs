@@ -104,7 +104,7 @@ pub async fn decide(
         Ok(request) => request,
         Err(refusal) => return refuse(&provider, refusal),
     };
-    if form.decision.as_deref() != Some("sign_in") {
+    if form.decision.as_deref() == Some("cancel") {
         let denied = AuthorizeRefusal::back(&request, "access_denied", "The person cancelled.");
         return refuse(&provider, denied);
     }

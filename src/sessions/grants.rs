@@ -37,7 +37,8 @@ pub(super) async fn authorization_code(
     let invalid = || Error::invalid_grant("The code is not valid (any more).");
     let code = params.required("code")?;
     let redirect_uri = params.required("redirect_uri")?.to_owned();
-    let verifier = params.required("code_verifier")?;
+    // RFC 7636, section 4.6: every code is bound to a challenge, so a missing verifier is a wrong one.
+    let verifier = params.get("code_verifier").unwrap_or_default();
     let Presented { id, secret } = parse(TokenKind::AuthorizationCode, code).ok_or_else(invalid)?;
     if !is_code_verifier(verifier) {
         return Err(Error::invalid_grant("The code_verifier does not match."));

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use refinery::{Migration, Runner};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
 use super::sqlite::configure;
@@ -13,6 +13,8 @@ use super::sqlite::configure;
 /// Every migration of this binary: number and name as in the file name, text at compile time.
 const MIGRATIONS: &[(&str, &str)] =
     &[("V1__first_sign_in", include_str!("../../../migrations/sqlite/0001_first_sign_in.sql"))];
+
+const MIGRATION_TABLE: &str = "schema_migrations";
 
 /// Why the database could not be made ready.
 #[derive(Debug, Error)]
@@ -58,6 +60,7 @@ pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
         create_folder(folder).map_err(|source| MigrateError::Open { path: folder.to_path_buf(), source })?;
     }
     let lock = lock(path)?;
+    refuse_newer(path)?;
     create_private(path).map_err(|source| MigrateError::Open { path: path.to_path_buf(), source })?;
     let mut connection = Connection::open(path)?;
     configure(&mut connection)?;
@@ -65,19 +68,31 @@ pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
     Ok(lock)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql))
-        .collect::<Result<Vec<_>, _>>()?;
-    let known = migrations.iter().map(Migration::version).max().unwrap_or_default();
-    let mut runner = Runner::new(&migrations).set_abort_divergent(true).set_abort_missing(true);
-    runner.set_migration_table_name("schema_migrations");
-    if let Some(found) = runner.get_last_applied_migration(connection).ok().flatten()
-        && found.version() > known
-    {
-        return Err(MigrateError::Newer { found: found.version(), known });
+fn migrations() -> Result<Vec<Migration>, refinery::Error> {
+    MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
+}
+
+/// Looks at the version through a connection that cannot write: a database that is refused is left as it is.
+fn refuse_newer(path: &Path) -> Result<(), MigrateError> {
+    if fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
     }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if !connection.table_exists(None, MIGRATION_TABLE)? {
+        return Ok(());
+    }
+    let newest = format!("SELECT MAX(version) FROM {MIGRATION_TABLE}");
+    let found: Option<i32> = connection.query_row(&newest, [], |row| row.get(0))?;
+    let known = migrations()?.iter().map(Migration::version).max().unwrap_or_default();
+    match found {
+        Some(found) if found > known => Err(MigrateError::Newer { found, known }),
+        _ => Ok(()),
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    let mut runner = Runner::new(&migrations()?).set_abort_divergent(true).set_abort_missing(true);
+    runner.set_migration_table_name(MIGRATION_TABLE);
     let report = runner.run(connection)?;
     for migration in report.applied_migrations() {
         log::info!(version = migration.version(), name = migration.name(); "schema migrated");

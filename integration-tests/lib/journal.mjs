@@ -79,7 +79,8 @@ const TOKEN_MEMBERS = ['access_token', 'refresh_token', 'id_token', 'device_code
 /** Picks the secrets out of a JSON body or a form that crossed the wire. */
 export function harvest(members) {
   if (members === null || typeof members !== 'object') return;
-  for (const name of TOKEN_MEMBERS) rememberSecret(name, members[name]);
+  // A verifier may be the challenge of somebody who tries that out, and challenges are kept at rest.
+  for (const name of TOKEN_MEMBERS) rememberSecret(name, members[name], { atRest: name !== 'code_verifier' });
   rememberSecret('code', members.code);
   rememberSecret('user_code', members.user_code, { atRest: false });
 }

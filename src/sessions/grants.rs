@@ -36,8 +36,9 @@ pub(super) async fn authorization_code(
 ) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The code is not valid (any more).");
     let code = params.required("code")?;
-    let redirect_uri = params.required("redirect_uri")?.to_owned();
-    // RFC 7636, section 4.6: every code is bound to a challenge, so a missing verifier is a wrong one.
+    // Every code is bound to a redirect URI and a challenge (RFC 6749, section 4.1.3; RFC 7636, section 4.6), so what
+    // is missing here is wrong.
+    let redirect_uri = params.get("redirect_uri").unwrap_or_default().to_owned();
     let verifier = params.get("code_verifier").unwrap_or_default();
     let Presented { id, secret } = parse(TokenKind::AuthorizationCode, code).ok_or_else(invalid)?;
     if !is_code_verifier(verifier) {

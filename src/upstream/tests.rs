@@ -170,6 +170,9 @@ async fn a_provider_that_is_away_is_unreachable_until_it_is_back() {
     let verdict = nobody.authorization_url(&scene.http, scene.clock(), &request()).await;
     assert_eq!(verdict.unwrap_err(), UpstreamError::Unreachable("no connection"));
     scene.server.stop().await;
+    // Held, so that no other test gets this port, and never answered: connections are closed at once.
+    let held = TcpListener::bind(scene.server.address()).unwrap();
+    std::thread::spawn(move || held.incoming().for_each(drop));
     // What was discovered is remembered for an hour, and not for longer.
     let remembered = scene.provider.authorization_url(&scene.http, scene.clock(), &request()).await;
     assert_eq!(remembered.unwrap(), url);

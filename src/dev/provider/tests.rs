@@ -30,11 +30,15 @@ impl DevServer {
         Self::start_on(listener, Arc::new(TestClock::at(1_800_000_000_000)))
     }
 
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        let url: Url = self.issuer.parse().unwrap();
+        ("127.0.0.1", url.port().unwrap())
+    }
+
     /// The same provider after a restart: same address, new key, nothing remembered.
     pub(crate) async fn restart(self) -> Self {
         self.stop().await;
-        let url: Url = self.issuer.parse().unwrap();
-        let listener = TcpListener::bind(("127.0.0.1", url.port().unwrap())).unwrap();
+        let listener = TcpListener::bind(self.address()).unwrap();
         Self::start_on(listener, self.clock)
     }
 

@@ -24,13 +24,13 @@ statements! {
         WHERE public_id = $3 AND ended_at IS NULL";
     SUBJECT_BY_SESSION = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
         x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
-        o.is_platform, s.slug, s.client_id, p.name, p.features \
+        o.is_platform, s.slug, s.client_id, p.name, p.features, x.user_id, x.org_id \
         FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
         JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
         WHERE x.id = $1";
     SUBJECT_BY_PUBLIC_ID = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
         x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
-        o.is_platform, s.slug, s.client_id, p.name, p.features \
+        o.is_platform, s.slug, s.client_id, p.name, p.features, x.user_id, x.org_id \
         FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
         JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
         WHERE x.public_id = $1";
@@ -45,6 +45,10 @@ statements! {
 pub struct Subject {
     /// Row id of the session.
     pub session_id: i64,
+    /// Row id of the user.
+    pub user_id: i64,
+    /// Row id of the organization that is the user's realm.
+    pub org_id: i64,
     /// The `sid` claim.
     pub session_public_id: String,
     /// Granted scope, space-separated.
@@ -102,6 +106,8 @@ impl Subject {
         let features: Option<String> = row.get(19)?;
         Ok(Self {
             session_id: row.get(0)?,
+            user_id: row.get(20)?,
+            org_id: row.get(21)?,
             session_public_id: row.get(1)?,
             scope: row.get(2)?,
             authenticated_at: row.get(3)?,

@@ -116,7 +116,7 @@ pub struct OrganizationCaller<R, S = InAnyState> {
     pub subject: Subject,
     /// The organization.
     pub organization: Organization,
-    /// The role; none for a platform owner who reads.
+    /// The role; none for a platform owner who is no member and reads.
     pub role: Option<Role>,
     marker: PhantomData<(R, S)>,
 }
@@ -128,14 +128,15 @@ impl<R: LeastRole, S: OrganizationState> Caller for OrganizationCaller<R, S> {
         let reference = request.match_info().get("org").ok_or_else(not_found)?.to_owned();
         let question = OrganizationForCaller { reference, user_id: subject.user_id };
         let (organization, role) = app.store.read(question).await?.ok_or_else(not_found)?;
+        let may = role.is_some_and(|role| role >= R::ROLE);
         match role {
-            Some(role) if role >= R::ROLE => {}
+            _ if may => {}
+            _ if subject.is_platform_owner && request.method() == Method::GET => {
+                note_read(request, app, &subject, &organization).await?;
+            }
             Some(_) => {
                 let message = format!("This needs the role {} in the organization.", R::ROLE.as_str());
                 return Err(Error::new(Code::Forbidden, message));
-            }
-            None if subject.is_platform_owner && request.method() == Method::GET => {
-                note_read(request, app, &subject, &organization).await?;
             }
             None => return Err(not_found()),
         }

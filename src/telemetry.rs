@@ -16,8 +16,8 @@ use crate::config::{LogFormat, LogSettings};
 /// Crates that may log at any level: ours, whose every line is reviewed for secrets.
 const OURS: [&str; 2] = ["gatehouse", "gatehouse_actors"];
 
-/// Crates whose `info` lines tell of starts and migrations, and hold nothing of a request.
-const HARMLESS: [&str; 3] = ["actix_server", "actix_rt", "refinery_core"];
+/// Crates whose `info` lines tell of starts and stops, and hold nothing of a request.
+const HARMLESS: [&str; 2] = ["actix_server", "actix_rt"];
 
 /// A logger was already installed in this process.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use crate::error::{Code, Error};
 use crate::http::resource::at;
 use crate::pages::assets;
-use crate::{account, dev, device, health, login, oidc, sessions};
+use crate::{account, dev, device, health, invitations, login, oidc, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -41,6 +41,29 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(at("/auth/{provider}/callback").get(login::handlers::callback).done())
         // The signed-in user.
         .service(at("/api/user").get(account::user).done())
+        // Invitations.
+        .service(
+            at("/api/organizations/{org}/invitations")
+                .get(invitations::handlers::list)
+                .post(invitations::handlers::create)
+                .done(),
+        )
+        .service(
+            at("/api/organizations/{org}/invitations/{invitation}")
+                .post(invitations::handlers::cancel)
+                .delete(invitations::handlers::cancel)
+                .done(),
+        )
+        .service(at("/api/invitations").get(invitations::handlers::mine).done())
+        .service(at("/api/invitations/accept").post(invitations::handlers::accept).done())
+        .service(at("/api/invitations/decline").post(invitations::handlers::decline).done())
+        .service(at("/invitations/accept").get(invitations::acceptance::show).done())
+        .service(
+            at("/invitations/confirm")
+                .get(invitations::acceptance::confirm)
+                .post(invitations::acceptance::decide)
+                .done(),
+        )
         .default_service(web::to(nothing_here));
 }
 

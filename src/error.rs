@@ -19,6 +19,8 @@ pub enum Code {
     AccessDenied,
     InvalidGrant,
     UnsupportedGrantType,
+    InvitationExpired,
+    TeamLimitExceeded,
     Unauthorized,
     TokenExpired,
     JwtError,
@@ -53,6 +55,8 @@ impl Code {
             Self::UnsupportedGrantType => {
                 ("UNSUPPORTED_GRANT_TYPE", StatusCode::BAD_REQUEST, "unsupported_grant_type")
             }
+            Self::InvitationExpired => ("INVITATION_EXPIRED", StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::TeamLimitExceeded => ("TEAM_LIMIT_EXCEEDED", StatusCode::BAD_REQUEST, "invalid_request"),
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::TokenExpired => ("TOKEN_EXPIRED", StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::JwtError => ("JWT_ERROR", StatusCode::UNAUTHORIZED, "invalid_token"),
@@ -96,7 +100,7 @@ pub struct Error {
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

@@ -37,7 +37,9 @@ use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::http::cookie::CookieJar;
 use crate::http::{dialect, headers, observe};
+use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
+use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::{HttpClient, Provider, install_crypto_provider};
@@ -97,6 +99,7 @@ pub struct Running {
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
     actors: ActorSystem,
+    mail_room: Option<MailRoom>,
     bell: DeathBell,
 }
 
@@ -123,12 +126,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         Mode::Production => None,
     };
     let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
+    let mail_room = config.mail.as_ref().map(|settings| MailRoom::open(settings, &base_url));
     let app = Data::new(App {
         cookies: CookieJar { secure: base_url.starts_with("https:") },
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
+        token_guesses: TokenGuesses::default(),
+        mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         base_url: base_url.clone(),
         config,
@@ -142,7 +148,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let bell = actors.death_bell();
-    Ok(Running { base_url, port, app, server: tokio::task::spawn_local(server), handle, actors, bell })
+    Ok(Running {
+        base_url,
+        port,
+        app,
+        server: tokio::task::spawn_local(server),
+        handle,
+        actors,
+        mail_room,
+        bell,
+    })
 }
 
 fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
@@ -238,7 +253,7 @@ impl Running {
     /// Runs until a signal asks to stop or a vital actor dies, then drains: readiness goes red, no new connections,
     /// requests in flight are finished, actors are flushed. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, actors, bell, .. } = self;
+        let Self { app, server, handle, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
@@ -253,6 +268,9 @@ impl Running {
         };
         app.draining.store(true, Ordering::Relaxed);
         drain(&handle, server).await;
+        if let Some(mail_room) = mail_room {
+            mail_room.close().await;
+        }
         actors.stop().await;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))

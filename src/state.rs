@@ -17,6 +17,8 @@ use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
+use crate::mail::Mailer;
+use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::Provider;
@@ -50,6 +52,10 @@ pub struct App {
     pub pacing: Pacing,
     /// How often user codes may be guessed.
     pub guesses: Guesses,
+    /// How often tokens of invitations may be guessed.
+    pub token_guesses: TokenGuesses,
+    /// Takes mail to be sent.
+    pub mailer: Mailer,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
 }

@@ -19,7 +19,8 @@ CREATE INDEX memberships_user ON memberships (user_id);
 --   pending --accept--> accepted
 --   pending --decline--> declined
 --   pending --cancel--> cancelled
---   pending, and expires_at passed: expired (never stored, told by the clock)
+--   pending, and expires_at passed: expired (never stored, told by the clock). A new invitation for the same address
+--   cancels it to make room; decided_at >= expires_at then still says that it expired.
 CREATE TABLE invitations (
     id         INTEGER PRIMARY KEY,
     public_id  TEXT    NOT NULL UNIQUE,

@@ -94,6 +94,10 @@ keys! {
         "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`. Checked, but without effect in this version.";
     TRUSTED_PROXIES: plain, "none",
         "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
+    SMTP_URL: secret, "no mail is sent; invitations show their link once, to be passed on",
+        "The mail server: `smtps://user:password@host` (TLS from the start, port 465) or `smtp://user:password@host` (STARTTLS, port 587; in clear to loopback hosts only). Percent-encode special characters of user and password.";
+    MAIL_FROM: plain, "required with `SMTP_URL`",
+        "The sender of mail: an address, or `Name <address>`.";
     RUST_LOG: plain, "`info,actix_server=warn`",
         "What is logged, such as `info,gatehouse::device=debug`. Other people's crates never log below `warn`, since they could print secrets.";
     LOG_FORMAT: plain, "`text`",

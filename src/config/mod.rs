@@ -8,6 +8,7 @@
 mod clients;
 mod dev_secrets;
 pub mod keys;
+pub mod mail;
 mod network;
 mod problems;
 pub mod provider;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use mail::MailSettings;
 use problems::Wrong;
 use provider::{ProviderKind, ProviderSettings};
 use reader::Reader;
@@ -104,6 +106,8 @@ pub struct Config {
     pub cors_allowed_origins: Vec<String>,
     /// Peers whose forwarded headers count.
     pub trusted_proxies: Vec<IpNet>,
+    /// The mail server; none means that no mail is sent.
+    pub mail: Option<MailSettings>,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -137,6 +141,7 @@ impl Config {
             reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_url);
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
+        let mail = mail::read(reader);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -155,6 +160,7 @@ impl Config {
             platform_device_activation_uri,
             cors_allowed_origins,
             trusted_proxies,
+            mail,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.

@@ -5,4 +5,5 @@ mod device_codes;
 mod device_grant;
 mod identities;
 mod installation;
+mod invitations;
 mod refresh_tokens;

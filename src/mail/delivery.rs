@@ -16,7 +16,7 @@ use crate::config::mail::{MailSecurity, MailSettings};
 
 /// Pauses between the attempts.
 const PAUSES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120), Duration::from_secs(600)];
+    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(10)];
 /// A server that takes longer for one command is as good as down.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Letters that are being sent or wait for their next attempt.
@@ -91,9 +91,9 @@ async fn deliver(
             let _connection = connections.acquire().await;
             transport.send(letter.message.clone()).await
         };
-        let error = match sent {
-            Ok(_) => return log::info!(about = about; "mail sent"),
-            Err(error) => error,
+        let Err(error) = sent else {
+            log::info!(about = about; "mail sent");
+            return;
         };
         // Never the server's own words: it may quote the message, and the message holds the token.
         let (reason, status) = (kind(&error), error.status().map(u16::from).unwrap_or_default());

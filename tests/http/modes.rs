@@ -34,8 +34,7 @@ fn behind_tls_cookies_belong_to_this_host_and_browsers_stay_with_https() {
 #[test]
 fn without_tls_the_cookie_is_plain_but_closed_to_scripts() {
     run(async |world| {
-        let target =
-            format!("/auth/dev?org=demo&service=web&{}", authorize_query(&world.web_redirect_uri()));
+        let target = format!("/auth/dev?org=demo&service=web&{}", authorize_query(&world.web_redirect_uri()));
         let answer = world.get(&target).send().await.expect(303);
         assert_eq!(answer.header("strict-transport-security"), None);
         let cookie = answer.header("set-cookie").unwrap();

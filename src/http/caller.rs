@@ -57,7 +57,7 @@ impl Caller for TokenHolder {
         if claims.exp <= now {
             return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
         }
-        if claims.iat > now + FUTURE_LEEWAY {
+        if claims.iat.max(claims.nbf.unwrap_or(claims.iat)) > now + FUTURE_LEEWAY {
             return Err(Error::new(Code::JwtError, "The access token is not valid."));
         }
         Ok(Self { claims })

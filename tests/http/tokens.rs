@@ -92,7 +92,11 @@ fn times_are_whole_seconds_and_in_their_place() {
         for value in [json!(exp), json!(i64::MAX)] {
             tokens.push((format!("iat {value}, in the future"), scene.with("iat", Some(value))));
         }
+        for value in [json!(exp), json!(i64::MAX), json!(exp.to_string()), json!(0.5), json!([0])] {
+            tokens.push((format!("nbf {value}"), scene.with("nbf", Some(value))));
+        }
         scene.assert_refused(tokens).await;
+        assert_eq!(scene.status("GET", "/api/user", &scene.with("nbf", Some(json!(0)))).await, 200);
     });
 }
 

@@ -97,7 +97,7 @@ fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     Ok(app)
 }
 
-/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, one blank.
+/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, then at least one blank.
 fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
     let missing = || Error::new(Code::Unauthorized, "An access token is needed: Authorization: Bearer …");
     let mut headers = request.headers().get_all(AUTHORIZATION);
@@ -106,6 +106,7 @@ fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
         return Err(Error::bad_request("There is more than one Authorization header."));
     }
     let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    let token = token.trim_start_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(missing());
     }

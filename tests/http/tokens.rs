@@ -370,8 +370,8 @@ fn the_token_travels_in_one_header_and_nowhere_else() {
     run(async |world| {
         let token = world.web_tokens("ada@example.com").await.access;
         let with = async |value: String| world.get("/api/user").header("authorization", &value).send().await;
-        // RFC 9110, section 11.1: the scheme's case does not matter.
-        for scheme in ["Bearer ", "bearer ", "BEARER "] {
+        // RFC 9110, section 11.1: the scheme's case does not matter. RFC 6750, section 2.1: one blank or more.
+        for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer  "] {
             with(format!("{scheme}{token}")).await.expect(200);
         }
         for scheme in ["", "Bearer", "Bearer\t", "Basic ", "Token ", "DPoP "] {

@@ -33,10 +33,6 @@ impl Request {
         self.body("application/x-www-form-urlencoded", body)
     }
 
-    pub(crate) fn json(self, value: &Value) -> Self {
-        self.body("application/json", value.to_string())
-    }
-
     pub(crate) fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let request = self.header("content-type", content_type);
         Self { body: body.into(), ..request }

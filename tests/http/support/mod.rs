@@ -7,7 +7,7 @@ mod snapshot;
 mod world;
 
 pub(crate) use client::{Answer, Browser, Request, parameter};
-pub(crate) use flows::{DEVICE_GRANT, Device, SignIn, Tokens, VERIFIER, authorize_query, redeem_form};
+pub(crate) use flows::{DEVICE_GRANT, Device, SignIn, Tokens, authorize_query, redeem_form};
 pub(crate) use forge::{Forge, claims_of};
 pub(crate) use snapshot::{assert_snapshot, visible_text};
 pub(crate) use world::{World, run, run_production};

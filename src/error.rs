@@ -10,9 +10,9 @@ use gatehouse_actors::error::{OpError, StoreError};
 /// Declares the codes and their table in one, so that neither can lack what the other has.
 macro_rules! codes {
     ($($code:ident: $status:ident, $name:literal, $oauth:literal;)+) => {
-        /// The stable code of an error, as in the contract.
+        /// The stable code of an error. Clients rely on it; `docs/errors.md` explains each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[allow(missing_docs)] // the names are the documentation; the contract has the table
+        #[allow(missing_docs)] // the names are the documentation; docs/errors.md has the table
         pub enum Code {
             $($code),+
         }
@@ -72,7 +72,7 @@ pub struct Error {
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

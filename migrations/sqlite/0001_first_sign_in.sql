@@ -1,49 +1,95 @@
 -- Times are unix milliseconds. Flags are 0 or 1. Secrets are hashes (…_hash) or ciphertext (…_sealed), never clear.
 -- `id` joins rows inside; `public_id` (UUID version 7) is what the outside sees.
 
+-- What an organization pays for. NULL limits mean unlimited. `features` is a JSON object.
+CREATE TABLE tiers (
+    id                   TEXT    PRIMARY KEY,
+    name                 TEXT    NOT NULL UNIQUE,
+    display_name         TEXT    NOT NULL,
+    default_max_services INTEGER,
+    default_max_users    INTEGER,
+    features             TEXT    NOT NULL DEFAULT '{}',
+    price_cents          INTEGER NOT NULL,
+    currency             TEXT    NOT NULL,
+    created_at           INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO tiers (id, name, display_name, default_max_services, default_max_users, price_cents, currency, created_at)
+VALUES ('tier_free', 'free', 'Free', 2, 3, 0, 'USD', 0),
+       ('tier_starter', 'starter', 'Starter', 10, 10, 4900, 'USD', 0),
+       ('tier_pro', 'pro', 'Pro', 50, 50, 14900, 'USD', 0),
+       ('tier_enterprise', 'enterprise', 'Enterprise', NULL, NULL, 49900, 'USD', 0);
+
 -- An organization is a tenant and the realm of its end users. The row with is_platform = 1 is the platform realm:
 -- the people who administer organizations. It is created here and never listed, renamed or removed.
+-- `max_services` and `max_users` override the tier. `claim_email` is who may claim an organization that somebody
+-- registered without signing in; approved_by and rejected_by are rows of users.
 --
 --   pending --approve--> active --suspend--> suspended --activate--> active
 --   pending --reject---> rejected
 CREATE TABLE organizations (
-    id          INTEGER PRIMARY KEY,
-    public_id   TEXT    NOT NULL UNIQUE,
-    slug        TEXT    NOT NULL UNIQUE,
-    name        TEXT    NOT NULL,
-    is_platform INTEGER NOT NULL DEFAULT 0 CHECK (is_platform IN (0, 1)),
-    status      TEXT    NOT NULL CHECK (status IN ('pending', 'active', 'suspended', 'rejected')),
-    created_at  INTEGER NOT NULL,
-    updated_at  INTEGER NOT NULL
+    id               INTEGER PRIMARY KEY,
+    public_id        TEXT    NOT NULL UNIQUE,
+    slug             TEXT    NOT NULL UNIQUE,
+    name             TEXT    NOT NULL,
+    is_platform      INTEGER NOT NULL DEFAULT 0 CHECK (is_platform IN (0, 1)),
+    status           TEXT    NOT NULL CHECK (status IN ('pending', 'active', 'suspended', 'rejected')),
+    tier_id          TEXT    NOT NULL DEFAULT 'tier_free' REFERENCES tiers (id),
+    max_services     INTEGER,
+    max_users        INTEGER,
+    claim_email      TEXT,
+    approved_by      INTEGER,
+    approved_at      INTEGER,
+    rejected_by      INTEGER,
+    rejected_at      INTEGER,
+    rejection_reason TEXT,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX organizations_one_platform ON organizations (is_platform) WHERE is_platform = 1;
+CREATE INDEX organizations_claim ON organizations (claim_email) WHERE claim_email IS NOT NULL;
+CREATE INDEX organizations_status ON organizations (status, id);
 
--- A service is an application of an organization: an OAuth client. Lists are JSON arrays of strings.
+-- A service is an application of an organization: an OAuth client. Lists are JSON arrays of strings. A deleted one
+-- stays as a row, so that history keeps its name; its slug is free again.
+--
+--   live --delete--> deleted (deleted_at set)
 CREATE TABLE services (
-    id                    INTEGER PRIMARY KEY,
-    public_id             TEXT    NOT NULL UNIQUE,
-    org_id                INTEGER NOT NULL REFERENCES organizations (id),
-    slug                  TEXT    NOT NULL,
-    name                  TEXT    NOT NULL,
-    service_type          TEXT    NOT NULL CHECK (service_type IN ('web', 'mobile', 'desktop', 'api')),
-    client_id             TEXT    NOT NULL UNIQUE,
-    redirect_uris         TEXT    NOT NULL DEFAULT '[]',
-    device_activation_uri TEXT,
-    created_at            INTEGER NOT NULL,
-    updated_at            INTEGER NOT NULL,
-    UNIQUE (org_id, slug)
+    id                           INTEGER PRIMARY KEY,
+    public_id                    TEXT    NOT NULL UNIQUE,
+    org_id                       INTEGER NOT NULL REFERENCES organizations (id),
+    slug                         TEXT    NOT NULL,
+    name                         TEXT    NOT NULL,
+    service_type                 TEXT    NOT NULL CHECK (service_type IN ('web', 'mobile', 'desktop', 'api')),
+    client_id                    TEXT    NOT NULL UNIQUE,
+    redirect_uris                TEXT    NOT NULL DEFAULT '[]',
+    post_logout_redirect_uris    TEXT    NOT NULL DEFAULT '[]',
+    github_scopes                TEXT    NOT NULL DEFAULT '[]',
+    google_scopes                TEXT    NOT NULL DEFAULT '[]',
+    microsoft_scopes             TEXT    NOT NULL DEFAULT '[]',
+    device_activation_uri        TEXT,
+    id_token_signed_response_alg TEXT    NOT NULL DEFAULT 'ES256' CHECK (id_token_signed_response_alg IN ('ES256')),
+    created_at                   INTEGER NOT NULL,
+    updated_at                   INTEGER NOT NULL,
+    deleted_at                   INTEGER
 ) STRICT;
 
--- What a user of a service is entitled to. Every service has one default plan.
+CREATE UNIQUE INDEX services_slug ON services (org_id, slug) WHERE deleted_at IS NULL;
+
+-- What a user of a service is entitled to. Every service has one default plan. `features` is a JSON array.
 CREATE TABLE plans (
-    id         INTEGER PRIMARY KEY,
-    public_id  TEXT    NOT NULL UNIQUE,
-    service_id INTEGER NOT NULL REFERENCES services (id) ON DELETE CASCADE,
-    name       TEXT    NOT NULL,
-    features   TEXT    NOT NULL DEFAULT '[]',
-    is_default INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)),
-    created_at INTEGER NOT NULL,
+    id              INTEGER PRIMARY KEY,
+    public_id       TEXT    NOT NULL UNIQUE,
+    service_id      INTEGER NOT NULL REFERENCES services (id) ON DELETE CASCADE,
+    name            TEXT    NOT NULL,
+    description     TEXT,
+    price_cents     INTEGER NOT NULL DEFAULT 0,
+    currency        TEXT    NOT NULL DEFAULT 'USD',
+    features        TEXT    NOT NULL DEFAULT '[]',
+    is_default      INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)),
+    stripe_price_id TEXT,
+    created_at      INTEGER NOT NULL,
     UNIQUE (service_id, name)
 ) STRICT;
 

@@ -1,7 +1,7 @@
 //! Handlers of device authorization.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, ORIGIN, USER_AGENT};
+use actix_web::http::header::{HeaderName, ORIGIN};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::device_codes::{
@@ -16,7 +16,7 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenKind, compose, display_user_code, normalize_user_code};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
-use crate::http::address::client_address;
+use crate::http::address::{client_address, user_agent};
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Body, Form, Params, Query};
 use crate::http::redirect::with_params;
@@ -26,9 +26,6 @@ use crate::state::App;
 use crate::throttle::pacing::INTERVAL;
 
 type Answer = Result<HttpResponse, Error>;
-
-/// What is kept of a user agent, in characters.
-const USER_AGENT_LENGTH: usize = 200;
 
 /// `POST /auth/device/code`, `POST /oauth/device_authorization`
 pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
@@ -81,11 +78,6 @@ fn activation_uri(app: &App, service: &Service) -> String {
         service.device_activation_uri.clone()
     };
     own.unwrap_or_else(|| format!("{}/activate", app.base_url))
-}
-
-fn user_agent(request: &HttpRequest) -> String {
-    let text = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.chars().take(USER_AGENT_LENGTH).collect()
 }
 
 /// `POST /auth/device/verify`

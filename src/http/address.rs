@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::USER_AGENT;
 use ipnet::IpNet;
 
 /// The address of the client, as far as it can be trusted. `X-Forwarded-For` is read from the right: each trusted
@@ -26,6 +27,16 @@ pub fn client_address(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr
         }
     }
     Some(client)
+}
+
+/// What is kept of a user agent, in characters.
+const USER_AGENT_LENGTH: usize = 200;
+
+/// What the client calls itself, cut to a bounded length. Says nothing that can be relied on.
+#[must_use]
+pub fn user_agent(request: &HttpRequest) -> String {
+    let text = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.chars().take(USER_AGENT_LENGTH).collect()
 }
 
 /// The address as a key for limits: an IPv6 client owns its whole /64.

@@ -64,7 +64,7 @@ impl Caller for TokenHolder {
     }
 }
 
-/// Any signed-in user (U of the contract): a genuine token, a live session, an active organization.
+/// Any signed-in user: a genuine token, a live session, an active organization.
 pub struct SignedIn {
     /// The session and everything about it, as it is now.
     pub subject: Subject,
@@ -92,7 +92,8 @@ impl Caller for SignedIn {
     }
 }
 
-fn app_of(request: &HttpRequest) -> Result<&App, Error> {
+/// What every handler shares.
+pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     let app = request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;
     Ok(app)
 }

@@ -167,6 +167,16 @@ impl Input for Form {
     }
 }
 
+/// The bytes of a JSON body. A request without a body may do without the content type.
+pub(super) async fn json_body(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Error> {
+    let media_type = media_type(request);
+    let body = read_body(request, payload).await?;
+    if media_type == "application/json" || (body.is_empty() && media_type.is_empty()) {
+        return Ok(body);
+    }
+    Err(unsupported("application/json"))
+}
+
 fn media_type(request: &HttpRequest) -> String {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()

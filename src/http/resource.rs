@@ -74,7 +74,8 @@ impl At {
             let allow = allow.clone();
             async move {
                 let message = format!("This address answers {allow} only.");
-                let error = Error { allow: Some(allow), ..Error::new(Code::MethodNotAllowed, message) };
+                let error =
+                    Error { allow: Some(allow.into()), ..Error::new(Code::MethodNotAllowed, message) };
                 Err::<HttpResponse, _>(error)
             }
         }))

@@ -21,6 +21,7 @@ const MEANINGS = {
   client_id: "The client that asked for the token.",
   scope: "What the client asked for and got.",
   token_use: "What kind of token this is.",
+  auth_time: "When the user signed in at the provider.",
   email: "E-mail address that the provider proved.",
   is_platform_owner: "Whether the user administers the platform. Absent or false for end users.",
   org: "Organization whose user this is.",

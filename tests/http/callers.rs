@@ -145,13 +145,23 @@ fn a_refusal_says_which_it_is() {
 }
 
 async fn status(world: &World, (method, path): (&str, &str), token: Option<&str>) -> u16 {
-    let request = world.request(method, &path.replace("{provider}", "dev"));
+    let request = world.request(method, &filled_in(path));
     let request = match token {
         Some(token) => request.bearer(token),
         None => request,
     };
     let request = if method == "POST" { request.form(&[]) } else { request };
     request.send().await.status
+}
+
+/// An address with something in place of each parameter.
+fn filled_in(path: &str) -> String {
+    let fill = |segment| match segment {
+        "{provider}" => "dev",
+        segment if segment.starts_with('{') => "demo",
+        segment => segment,
+    };
+    path.split('/').map(fill).collect::<Vec<_>>().join("/")
 }
 
 /// A token by the real flow, fresh for every request because some requests end its session.

@@ -18,7 +18,7 @@ use crate::support::{
 /// Comes back in every body, so that bodies do not differ from run to run.
 const REQUEST_ID: &str = "request-of-the-test";
 
-/// The headers that an error's contract is about.
+/// The headers that say something about an error.
 const HEADERS: [&str; 6] =
     ["allow", "cache-control", "content-type", "location", "retry-after", "www-authenticate"];
 
@@ -53,7 +53,7 @@ fn error(code: Code) -> Error {
     let plain = Error::new(code, format!("The sentence of {}.", code.row().0));
     match code {
         Code::ValidationFailed => Error { fields: vec!["name", "slug"], ..plain },
-        Code::MethodNotAllowed => Error { allow: Some("GET, POST".to_owned()), ..plain },
+        Code::MethodNotAllowed => Error { allow: Some("GET, POST".into()), ..plain },
         Code::RateLimited | Code::ServiceUnavailable => plain.retry_after(7),
         Code::InternalServerError => Error::internal("detail for the log alone"),
         _ => plain,

@@ -1,4 +1,4 @@
-//! Whatever is sent to the public routes: never a failure of ours, always an answer in the contract's shape.
+//! Whatever is sent to the public routes: never a failure of ours, always an answer in one of the shapes of `docs/errors.md`.
 
 use actix_web::rt::System;
 use gatehouse::app::{dev_routes, routes};

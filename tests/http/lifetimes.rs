@@ -1,4 +1,4 @@
-//! Every lifetime of the contract (section 12), one millisecond before its end and at its end.
+//! Every lifetime that the product promises, one millisecond before its end and at its end.
 
 use gatehouse_actors::clock::Millis;
 

@@ -2,7 +2,7 @@
 
 use gatehouse::app::dev_routes;
 
-use crate::support::{authorize_query, run, run_production};
+use crate::support::{PLATFORM_REDIRECT_URI, authorize_query, run, run_production};
 
 #[test]
 fn outside_dev_mode_its_routes_do_not_exist() {
@@ -20,7 +20,7 @@ fn outside_dev_mode_its_routes_do_not_exist() {
 #[test]
 fn behind_tls_cookies_belong_to_this_host_and_browsers_stay_with_https() {
     run_production(async |world| {
-        let target = format!("/auth/admin/oidc?{}", authorize_query(&world.platform_redirect_uri()));
+        let target = format!("/auth/admin/oidc?{}", authorize_query(PLATFORM_REDIRECT_URI));
         let answer = world.get(&target).send().await.expect(303);
         assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"));
         let cookie = answer.header("set-cookie").unwrap();

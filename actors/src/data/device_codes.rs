@@ -15,22 +15,24 @@ pub const DEVICE_CODE_LIFETIME: Millis = 15 * 60 * 1000;
 /// random index stays small.
 const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
 
+/// The columns of [`DeviceCode`], for every statement that reads one.
+macro_rules! select_device_code {
+    () => {
+        "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, d.user_id, d.created_at, \
+         d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, s.name, s.client_id, \
+         o.slug, o.name, o.status \
+         FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id"
+    };
+}
+
 statements! {
     INSERT_DEVICE_CODE = "INSERT INTO device_codes (secret_hash, user_code_hash, org_id, service_id, scope, status, \
         requested_from, user_agent, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9) \
         ON CONFLICT (user_code_hash) DO NOTHING RETURNING id";
     PURGE_DEVICE_CODES = "DELETE FROM device_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
         FROM device_codes ORDER BY id LIMIT 512) oldest WHERE expires_at < $1)";
-    DEVICE_CODE_BY_ID = "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, \
-        d.user_id, d.created_at, d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, \
-        s.name, s.client_id, o.slug, o.name, o.status \
-        FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id \
-        WHERE d.id = $1";
-    DEVICE_CODE_BY_USER_CODE = "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, \
-        d.user_id, d.created_at, d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, \
-        s.name, s.client_id, o.slug, o.name, o.status \
-        FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id \
-        WHERE d.user_code_hash = $1";
+    DEVICE_CODE_BY_ID = concat!(select_device_code!(), " WHERE d.id = $1");
+    DEVICE_CODE_BY_USER_CODE = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
     USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
     BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3 WHERE id = $4";

@@ -1,7 +1,9 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
+pub mod memberships;
 pub mod organizations;
 pub mod services;
 pub mod sessions;
@@ -15,8 +17,10 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
+        memberships::STATEMENTS,
         organizations::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,

@@ -13,7 +13,7 @@ statements! {
     ORGANIZATION_ID_BY_SLUG = "SELECT id FROM organizations WHERE slug = $1";
     UPSERT_SERVICE = "INSERT INTO services (public_id, org_id, slug, name, service_type, client_id, redirect_uris, \
         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) \
-        ON CONFLICT (org_id, slug) DO UPDATE SET redirect_uris = excluded.redirect_uris, \
+        ON CONFLICT (org_id, slug) WHERE deleted_at IS NULL DO UPDATE SET redirect_uris = excluded.redirect_uris, \
         updated_at = excluded.updated_at RETURNING id";
     INSERT_DEFAULT_PLAN = "INSERT INTO plans (public_id, service_id, name, features, is_default, created_at) \
         VALUES ($1, $2, 'free', '[]', TRUE, $3) ON CONFLICT (service_id, name) DO NOTHING";

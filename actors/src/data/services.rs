@@ -9,13 +9,13 @@ use crate::{statements, values};
 statements! {
     SERVICE_BY_CLIENT_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
         s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.client_id = $1";
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.client_id = $1 AND s.deleted_at IS NULL";
     SERVICE_BY_SLUGS = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
         s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM organizations o JOIN services s ON s.org_id = o.id WHERE o.slug = $1 AND s.slug = $2";
+        FROM organizations o JOIN services s ON s.org_id = o.id WHERE o.slug = $1 AND s.slug = $2 AND s.deleted_at IS NULL";
     SERVICE_BY_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
         s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1";
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.deleted_at IS NULL";
 }
 
 /// A service together with what sign-in must know of its organization.

@@ -14,6 +14,17 @@ pub const REFRESH_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000;
 /// Within this time after its use a refresh token may be used again and yields the same successor: 10 seconds.
 pub const REFRESH_GRACE: Millis = 10 * 1000;
 
+/// The columns of [`Subject`], for every statement that reads one.
+macro_rules! select_subject {
+    () => {
+        "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, x.provider, u.public_id, \
+         u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
+         s.client_id, p.name, p.features, x.user_id, x.org_id \
+         FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
+         JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default"
+    };
+}
+
 statements! {
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
         authenticated_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
@@ -22,18 +33,8 @@ statements! {
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
     END_SESSION_BY_PUBLIC_ID = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
         WHERE public_id = $3 AND ended_at IS NULL";
-    SUBJECT_BY_SESSION = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
-        x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
-        o.is_platform, s.slug, s.client_id, p.name, p.features \
-        FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
-        JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
-        WHERE x.id = $1";
-    SUBJECT_BY_PUBLIC_ID = "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, \
-        x.provider, u.public_id, u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, \
-        o.is_platform, s.slug, s.client_id, p.name, p.features \
-        FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
-        JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
-        WHERE x.public_id = $1";
+    SUBJECT_BY_SESSION = concat!(select_subject!(), " WHERE x.id = $1");
+    SUBJECT_BY_PUBLIC_ID = concat!(select_subject!(), " WHERE x.public_id = $1");
     REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
         FROM refresh_tokens WHERE id = $1";
     SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
@@ -45,6 +46,10 @@ statements! {
 pub struct Subject {
     /// Row id of the session.
     pub session_id: i64,
+    /// Row id of the user.
+    pub user_id: i64,
+    /// Row id of the organization that is the user's realm.
+    pub org_id: i64,
     /// The `sid` claim.
     pub session_public_id: String,
     /// Granted scope, space-separated.
@@ -102,6 +107,8 @@ impl Subject {
         let features: Option<String> = row.get(19)?;
         Ok(Self {
             session_id: row.get(0)?,
+            user_id: row.get(20)?,
+            org_id: row.get(21)?,
             session_public_id: row.get(1)?,
             scope: row.get(2)?,
             authenticated_at: row.get(3)?,

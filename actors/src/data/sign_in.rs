@@ -17,7 +17,7 @@ statements! {
         FROM login_state_claims ORDER BY id LIMIT 64) oldest WHERE expires_at < $1)";
     SERVICE_FOR_SIGN_IN = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
         s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.org_id = $2";
+        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL";
 }
 
 /// Uses up a login state, so that a callback works once. Before the provider is asked: a replay must not reach it.

@@ -11,8 +11,10 @@ use thiserror::Error;
 use super::sqlite::configure;
 
 /// Every migration of this binary: number and name as in the file name, text at compile time.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("V1__first_sign_in", include_str!("../../../migrations/sqlite/0001_first_sign_in.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__first_sign_in", include_str!("../../../migrations/sqlite/0001_first_sign_in.sql")),
+    ("V2__organizations", include_str!("../../../migrations/sqlite/0002_organizations.sql")),
+];
 
 const MIGRATION_TABLE: &str = "schema_migrations";
 

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Answer, Browser, World, parameter};
+use super::{Answer, Browser, PLATFORM_REDIRECT_URI, World, parameter};
 
 /// The PKCE pair of RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -111,10 +111,9 @@ impl World {
 
     /// The tokens of a user of the platform realm.
     pub(crate) async fn platform_tokens(&self, email: &str) -> Tokens {
-        let redirect_uri = self.platform_redirect_uri();
-        let target = format!("/auth/admin/dev?{}", authorize_query(&redirect_uri));
+        let target = format!("/auth/admin/dev?{}", authorize_query(PLATFORM_REDIRECT_URI));
         let code = SignIn::begin(self, &target).await.code(email).await;
-        self.redeem("platform-admin-cli", &redirect_uri, &code).await
+        self.redeem("platform-admin-cli", PLATFORM_REDIRECT_URI, &code).await
     }
 
     async fn redeem(&self, client_id: &str, redirect_uri: &str, code: &str) -> Tokens {

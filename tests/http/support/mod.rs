@@ -10,4 +10,4 @@ pub(crate) use client::{Answer, Browser, Request, parameter};
 pub(crate) use flows::{DEVICE_GRANT, Device, SignIn, Tokens, authorize_query, redeem_form};
 pub(crate) use forge::{Forge, claims_of};
 pub(crate) use snapshot::{assert_snapshot, visible_text};
-pub(crate) use world::{World, run, run_production};
+pub(crate) use world::{PLATFORM_REDIRECT_URI, World, run, run_production};

@@ -26,10 +26,10 @@ fn lines<'t>(expected: &'t str, actual: &'t str) -> Option<(usize, (&'t str, &'t
     (1..).map_while(|number| Some((number, (expected.next()?, actual.next()?)))).find(|(_, (a, b))| a != b)
 }
 
-/// What a person reads on a page, one line per piece of text.
+/// What a person reads on a page, one line per piece of text. Empty for what is no page.
 pub(crate) fn visible_text(html: &str) -> String {
     let (_, main) = html.split_once("<main").unwrap_or(("", html));
     let main = main.split_once("</main>").map_or(main, |(main, _)| main);
     let pieces = main.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text.trim());
-    pieces.filter(|text| !text.is_empty()).map(|text| format!("{text}\n")).collect()
+    pieces.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
 }

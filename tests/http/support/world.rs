@@ -22,7 +22,7 @@ use super::Request;
 const BEGINNING: Millis = 1_800_000_000_000;
 
 /// Where platform sign-ins end.
-const PLATFORM_REDIRECT_URI: &str = "http://127.0.0.1/platform";
+pub(crate) const PLATFORM_REDIRECT_URI: &str = "http://127.0.0.1/platform";
 
 const DEV: &[(&str, &str)] = &[
     ("SERVER_PORT", "0"),
@@ -125,10 +125,6 @@ impl World {
     /// The redirect URI of the demo app.
     pub(crate) fn web_redirect_uri(&self) -> String {
         format!("{}/dev/callback", self.app.base_url)
-    }
-
-    pub(crate) fn platform_redirect_uri(&self) -> String {
-        PLATFORM_REDIRECT_URI.to_owned()
     }
 
     pub(crate) fn advance(&self, millis: Millis) {

@@ -107,6 +107,20 @@ fn the_table_for_pages() {
     run(async |world| assert_snapshot("table-page", &render_table(world, "/activate").await));
 }
 
+#[test]
+fn the_documentation_has_the_same_table() {
+    let lines = include_str!("../../docs/errors.md").lines();
+    let table = lines.skip_while(|line| !line.starts_with("| `error_code` |")).skip(2);
+    let table = table.take_while(|line| line.starts_with('|'));
+    let documented: Vec<&str> = table.map(|line| line.rsplit_once(" | ").unwrap().0).collect();
+    let row = |code: &Code| {
+        let (name, status, oauth) = code.row();
+        format!("| `{name}` | {} | `{oauth}`", status.as_u16())
+    };
+    let rows: Vec<String> = Code::ALL.iter().map(row).collect();
+    assert_eq!(documented, rows);
+}
+
 // ---- real requests ----
 
 /// Collects answers under their names.

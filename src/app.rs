@@ -47,6 +47,7 @@ pub fn routes() -> Vec<At> {
 pub fn dev_routes() -> Vec<At> {
     let mut routes = dev::provider::routes();
     routes.extend([
+        at("/").get(dev::demo::welcome),
         at("/dev").get(dev::demo::page),
         at("/dev/callback").get(dev::demo::page),
         at("/dev/app.js").get(assets::demo_script),

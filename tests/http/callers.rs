@@ -80,6 +80,7 @@ const EXPECTED_IN_DEV_MODE: &[Row] = &[
     public("POST", "/dev/provider/token", 401),
     public("GET",  "/dev/provider/userinfo", 401),
     public("POST", "/dev/provider/userinfo", 401),
+    public("GET",  "/", 303),
     public("GET",  "/dev", 200),
     public("GET",  "/dev/callback", 200),
     public("GET",  "/dev/app.js", 200),

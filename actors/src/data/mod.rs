@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
+pub mod installation;
 pub mod memberships;
 pub mod organizations;
 pub mod services;
@@ -20,6 +21,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
+        installation::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
         services::STATEMENTS,

@@ -49,6 +49,7 @@ impl Mailer {
     }
 
     /// Queues a letter. False when there is no server, or no room.
+    #[must_use]
     pub fn post(&self, letter: Letter) -> bool {
         let Some((queue, _)) = &self.0 else { return false };
         match queue.try_send(letter) {

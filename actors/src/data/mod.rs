@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
+pub mod installation;
 pub mod invitations;
 pub mod memberships;
 pub mod organizations;
@@ -21,6 +22,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
+        installation::STATEMENTS,
         invitations::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,

@@ -68,6 +68,17 @@ const EXPECTED: &[Row] = &[
     public("GET",  "/auth/{provider}/callback", 400),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("GET",  "/api/user", "SignedIn",                  [401,  401,  401,  401,  200,  200,  200,  403]),
+    // Invitations. The platform's caller owns the platform and is no member: may read, and not write.
+    ("GET",  "/api/organizations/{org}/invitations", "AtLeastAdmin",          [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("POST", "/api/organizations/{org}/invitations", "AtLeastAdmin, Active",  [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/invitations/{invitation}", "AtLeastAdmin",   [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("DELETE", "/api/organizations/{org}/invitations/{invitation}", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("GET",  "/api/invitations", "Administrator",          [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("POST", "/api/invitations/accept", "Administrator",   [401, 401, 401, 401, 403, 403, 415, 403]),
+    ("POST", "/api/invitations/decline", "Administrator",  [401, 401, 401, 401, 403, 403, 415, 403]),
+    public("GET",  "/invitations/accept", 400),
+    public("GET",  "/invitations/confirm", 400),
+    public("POST", "/invitations/confirm", 400),
 ];
 
 #[rustfmt::skip]

@@ -6,8 +6,8 @@ import { SMTPServer } from 'smtp-server';
 import { rememberSecret } from './journal.mjs';
 import { until } from './until.mjs';
 
-const USER = 'mailer';
-const PASSWORD = 'p@ss/word:with-everything-2f9c';
+const USER = 'mailer@example.test/relay'; // SMTP_URL must hold it percent-encoded
+const PASSWORD = 'Zk3vQ8rT1xWn6Yb0LpHs5Uc9';
 
 /**
  * Starts it. `url` is what SMTP_URL takes, with credentials that the server insists on.

@@ -67,7 +67,7 @@ scenario('an invitation is mailed, opened, and accepted in a real browser', asyn
 
     const letter = await mail.next();
     assert.deepEqual([letter.envelope.from, letter.envelope.to], ['no-reply@example.test', [BOB.email]]);
-    assert.equal(letter.user, 'mailer', 'the service signed in to the mail server');
+    assert.equal(letter.user, 'mailer@example.test/relay', 'the service signed in to the mail server');
     assert.equal(letter.headers.get('from'), '"Gatehouse Test" <no-reply@example.test>');
     assert.equal(letter.headers.get('to'), BOB.email);
     assert.equal(letter.headers.get('subject'), 'Invitation to Organization acme');

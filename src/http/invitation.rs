@@ -7,7 +7,8 @@ use actix_web::cookie::Cookie;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Millis;
-use gatehouse_actors::data::invitations::{AnswerRefusal, Invitation, InvitationByToken, InvitationToken};
+use gatehouse_actors::data::invitation_answers::AnswerRefusal;
+use gatehouse_actors::data::invitations::{Invitation, InvitationByToken, InvitationToken};
 use gatehouse_actors::error::OpError;
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +112,7 @@ pub fn refused(reason: AnswerRefusal) -> Error {
             Error::new(Code::InvitationExpired, "This invitation expired. Ask for a new one.")
         }
         AnswerRefusal::Decided(status) => {
-            Error::new(Code::Conflict, format!("This invitation is {status} already."))
+            Error::new(Code::Conflict, format!("This invitation was {status} before."))
         }
         AnswerRefusal::OrganizationNotActive(status) => Error::not_active(&status),
         AnswerRefusal::InviterLostRights => Error::new(

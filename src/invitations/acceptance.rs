@@ -3,9 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use gatehouse_actors::data::invitations::{
-    AcceptInvitation, ClaimedInvitation, DeclineInvitation, Invitation,
-};
+use gatehouse_actors::data::invitation_answers::{AcceptInvitation, ClaimedInvitation, DeclineInvitation};
+use gatehouse_actors::data::invitations::Invitation;
 use subtle::ConstantTimeEq;
 
 use crate::error::{Code, Error};

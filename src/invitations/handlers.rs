@@ -2,9 +2,10 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use gatehouse_actors::data::invitation_answers::{AcceptInvitation, DeclineInvitation};
 use gatehouse_actors::data::invitations::{
-    AcceptInvitation, CancelInvitation, CancelRefusal, CreateInvitation, DeclineInvitation, Invitation,
-    InvitationsForEmail, InviteRefusal, OrganizationInvitations,
+    CancelInvitation, CancelRefusal, CreateInvitation, Invitation, InvitationsForEmail, InviteRefusal,
+    OrganizationInvitations,
 };
 use gatehouse_actors::data::memberships::Role;
 
@@ -152,7 +153,7 @@ fn not_cancelled(reason: CancelRefusal) -> Error {
             Error::new(Code::Forbidden, "This needs the role admin in the organization.")
         }
         CancelRefusal::Decided(status) => {
-            Error::new(Code::Conflict, format!("This invitation is {status} already."))
+            Error::new(Code::Conflict, format!("This invitation was {status} before."))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Bodies of invitations.
 
 use gatehouse_actors::clock::Millis;
-use gatehouse_actors::data::invitations::{AcceptedInvitation, Invitation};
+use gatehouse_actors::data::invitation_answers::AcceptedInvitation;
+use gatehouse_actors::data::invitations::Invitation;
 use gatehouse_actors::data::sessions::Subject;
 use serde::Serialize;
 

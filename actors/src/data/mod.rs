@@ -4,6 +4,7 @@ pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
 pub mod installation;
+pub mod invitation_answers;
 pub mod invitations;
 pub mod memberships;
 pub mod organizations;
@@ -23,6 +24,7 @@ pub fn statements() -> Vec<&'static Statement> {
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
         installation::STATEMENTS,
+        invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,

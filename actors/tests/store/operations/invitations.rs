@@ -4,10 +4,10 @@ use futures_util::future::join_all;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::audit::AuditContext;
+use gatehouse_actors::data::invitation_answers::{AcceptInvitation, AnswerRefusal, DeclineInvitation};
 use gatehouse_actors::data::invitations::{
-    AcceptInvitation, AnswerRefusal, CancelInvitation, CancelRefusal, CreateInvitation, DeclineInvitation,
-    INVITATION_LIFETIME, Invitation, InvitationByToken, InvitationToken, InvitationsForEmail, InviteRefusal,
-    OrganizationInvitations,
+    CancelInvitation, CancelRefusal, CreateInvitation, INVITATION_LIFETIME, Invitation, InvitationByToken,
+    InvitationToken, InvitationsForEmail, InviteRefusal, OrganizationInvitations,
 };
 use gatehouse_actors::data::memberships::Role;
 use gatehouse_actors::data::sign_in::CompleteBareSignIn;

@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
+pub mod end_users;
+pub mod members;
 pub mod memberships;
 pub mod organizations;
 pub mod services;
@@ -20,6 +22,8 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
+        end_users::STATEMENTS,
+        members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
         services::STATEMENTS,

@@ -47,6 +47,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 /// What dev mode adds. Outside it these addresses do not exist.
 pub fn dev_routes(cfg: &mut ServiceConfig) {
     cfg.configure(dev::provider::configure)
+        .service(at("/").get(dev::demo::welcome).done())
         .service(at("/dev").get(dev::demo::page).done())
         .service(at("/dev/callback").get(dev::demo::page).done())
         .service(at("/dev/app.js").get(assets::demo_script).done());

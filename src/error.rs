@@ -7,9 +7,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use gatehouse_actors::error::{OpError, StoreError};
 
-/// The stable code of an error, as in the contract.
+/// The stable code of an error. Clients rely on it; `docs/errors.md` explains each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are the documentation; the contract has the table
+#[allow(missing_docs)] // the names are the documentation; docs/errors.md has the table
 pub enum Code {
     BadRequest,
     ValidationFailed,

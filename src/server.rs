@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
+use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
 use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
@@ -55,7 +56,7 @@ const READERS: u32 = 2;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; set SERVER_HOST and SERVER_PORT to a free address")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -68,6 +69,16 @@ pub enum StartError {
     /// The first reads or writes failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database belongs to the other mode.
+    #[error(
+        "this database is for {found} mode and cannot be opened in {mode} mode: set DATABASE_URL to another file"
+    )]
+    OtherMode {
+        /// What it is for.
+        found: String,
+        /// How it was to be opened.
+        mode: &'static str,
+    },
     /// The signing keys could not be made ready.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -116,6 +127,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let keys = RootKeys::derive(config.root_secret.expose());
     let actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
+    claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
     let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let dev_provider = match config.mode {
@@ -149,6 +161,18 @@ fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<Act
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
     ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+}
+
+/// A database is for dev mode or for real, never for both.
+async fn claim_mode(store: &Store, mode: Mode) -> Result<(), StartError> {
+    let mode = match mode {
+        Mode::Dev => "dev",
+        Mode::Production => "production",
+    };
+    store.write(ClaimMode { mode }).await.map_err(|error| match error {
+        OpError::Refused(OtherMode(found)) => StartError::OtherMode { found, mode },
+        OpError::Store(error) => error.into(),
+    })
 }
 
 /// Opens the signing keys; the first start makes one.

@@ -86,12 +86,12 @@ keys! {
         "The issuer of the generic OpenID provider, exactly as the provider writes it.";
     PLATFORM_OWNER_EMAIL: plain, "nobody",
         "Whoever first signs in to the platform realm with this verified e-mail address becomes the platform owner.";
-    PLATFORM_ADMIN_REDIRECT_URI: plain, "this service's own page",
-        "Where the browser goes after a platform sign-in that names no redirect URI.";
+    PLATFORM_ADMIN_REDIRECT_URI: plain, "no sign-in to the platform realm for web apps; terminals can sign in",
+        "The one redirect URI that a platform sign-in may name: the page of your admin app that takes the code.";
     PLATFORM_DEVICE_ACTIVATION_URI: plain, "`BASE_URL` + `/activate`",
         "The page where platform administrators type the code that their terminal shows.";
     CORS_ALLOWED_ORIGINS: plain, "none",
-        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`.";
+        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`. Checked, but without effect in this version.";
     TRUSTED_PROXIES: plain, "none",
         "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
     RUST_LOG: plain, "`info,actix_server=warn`",

@@ -97,9 +97,9 @@ pub struct Config {
     /// Who becomes the platform owner by a first, verified sign-in. Lower case.
     pub platform_owner_email: Option<String>,
     /// Where a platform sign-in ends that names no redirect URI.
-    pub platform_admin_redirect_uri: Option<Url>,
+    pub platform_admin_redirect_uri: Option<String>,
     /// The platform administrators' own activation page.
-    pub platform_device_activation_uri: Option<Url>,
+    pub platform_device_activation_uri: Option<String>,
     /// Web origins whose scripts may call the API, as browsers write them.
     pub cors_allowed_origins: Vec<String>,
     /// Peers whose forwarded headers count.
@@ -132,9 +132,10 @@ impl Config {
         let workers = reader.parsed(keys::HTTP_WORKERS, workers).unwrap_or(4);
         let (providers, platform_providers) = clients::read(reader);
         let platform_owner_email = reader.parsed(keys::PLATFORM_OWNER_EMAIL, network::email);
-        let platform_admin_redirect_uri = reader.parsed(keys::PLATFORM_ADMIN_REDIRECT_URI, network::safe_url);
+        let platform_admin_redirect_uri =
+            reader.parsed(keys::PLATFORM_ADMIN_REDIRECT_URI, network::safe_text);
         let platform_device_activation_uri =
-            reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_url);
+            reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_text);
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let log = read_log(reader);

@@ -73,7 +73,7 @@ fn check_names(params: &Params, service: &Service) -> Result<(), Error> {
 
 fn activation_uri(app: &App, service: &Service) -> String {
     let own = if service.is_platform {
-        app.config.platform_device_activation_uri.as_ref().map(ToString::to_string)
+        app.config.platform_device_activation_uri.clone()
     } else {
         service.device_activation_uri.clone()
     };

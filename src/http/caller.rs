@@ -56,7 +56,7 @@ impl Caller for TokenHolder {
     }
 }
 
-/// Any signed-in user (U of the contract): a genuine token, a live session, an active organization.
+/// Any signed-in user: a genuine token, a live session, an active organization.
 pub struct SignedIn {
     /// The session and everything about it, as it is now.
     pub subject: Subject,

@@ -19,7 +19,7 @@ use crate::state::{App, rfc3339};
 /// How errors look to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// The contract's JSON, with the members of RFC 9457.
+    /// The product's own JSON, with the members of RFC 9457.
     Api,
     /// RFC 6749, section 5.2.
     OAuth,

@@ -49,7 +49,7 @@ impl Caller for MaybeAdministrator {
     }
 }
 
-/// A platform owner (P of the contract).
+/// A platform owner.
 pub struct PlatformOwner {
     /// The session.
     pub subject: Subject,
@@ -72,11 +72,11 @@ pub trait LeastRole: 'static {
     const ROLE: Role;
 }
 
-/// M of the contract.
+/// Every member.
 pub struct AnyMember;
-/// AD of the contract.
+/// Admins and the owner.
 pub struct AtLeastAdmin;
-/// O of the contract.
+/// The owner alone.
 pub struct OnlyOwner;
 
 impl LeastRole for AnyMember {
@@ -97,7 +97,7 @@ pub trait OrganizationState: 'static {
 
 /// Any state.
 pub struct InAnyState;
-/// `act` of the contract.
+/// Only while the organization is active.
 pub struct Active;
 
 impl OrganizationState for InAnyState {

@@ -168,7 +168,7 @@ pub struct ErrorPage {
     pub action: Option<(String, String)>,
 }
 
-/// 409: another account of this organization already proved this e-mail address (contract section 12). The two
+/// 409: another account of this organization already proved this e-mail address (docs/adr/0008). The two
 /// are not merged, because whoever controls the second provider would take over the first account.
 #[derive(Debug, Clone, Template)]
 #[template(path = "email_in_use.html")]

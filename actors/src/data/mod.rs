@@ -4,6 +4,7 @@ pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
 pub mod end_users;
+pub mod installation;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
@@ -23,6 +24,7 @@ pub fn statements() -> Vec<&'static Statement> {
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        installation::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,

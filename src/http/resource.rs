@@ -70,7 +70,7 @@ impl At {
     /// The finished resource.
     #[must_use]
     pub fn done(self) -> Resource {
-        let allow = self.methods.join(", ");
+        let allow: Box<str> = self.methods.join(", ").into();
         self.resource.default_service(web::to(move || {
             let error = Error {
                 allow: Some(allow.clone()),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::http::objects::{MembershipBody, OrganizationBody, TierBody, UserBody};
 
-/// OrgResponse of the contract.
+/// `OrgResponse` of the contract.
 #[derive(Serialize)]
 pub(super) struct OverviewBody {
     organization: OrganizationBody,

@@ -143,10 +143,16 @@ async fn parallel_transfers_and_removals_leave_exactly_one_owner() {
         let store = &team.world.store;
         let (owner, [ad1, ad2], [me1, me2]) = (&team.owner, &team.admins, &team.members);
         let heirs = [ad1, ad2, me1, me2];
-        let transfers =
-            heirs.iter().cycle().skip(round).take(16).map(|heir| {
-                spawn_write(store, team.transfer(owner, Heir::UserPublicId(heir.public_id.clone())))
-            });
+        let transfer =
+            |heir: &Administrator| team.transfer(owner, Heir::UserPublicId(heir.public_id.clone()));
+        // Collected, so that they are under way before the removals.
+        let transfers: Vec<_> = heirs
+            .iter()
+            .cycle()
+            .skip(round)
+            .take(16)
+            .map(|heir| spawn_write(store, transfer(heir)))
+            .collect();
         let removals = heirs.map(|whom| spawn_write(store, team.remove(owner, whom)));
         let (transfers, _) = futures_util::join!(join_all(transfers), join_all(removals));
         assert_eq!(transfers.iter().filter(|answer| answer.is_ok()).count(), 1, "the first one wins");

@@ -25,7 +25,7 @@ use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use crate::app::{dev_routes, routes};
+use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
@@ -239,19 +239,13 @@ fn serve(
 ) -> std::io::Result<actix_web::dev::Server> {
     let workers = app.config.workers;
     let factory = move || {
-        let with_dev = dev_provider.clone();
         ActixApp::new()
             .app_data(app.clone())
             .app_data(HttpClient::new())
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
-            .configure(|cfg| {
-                if let Some(provider) = with_dev {
-                    cfg.app_data(provider).configure(dev_routes);
-                }
-                routes(cfg);
-            })
+            .configure(|cfg| configure(cfg, dev_provider.clone()))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)
@@ -264,6 +258,19 @@ fn serve(
 }
 
 impl Running {
+    /// What the handlers share, for who has to look inside a running server.
+    #[must_use]
+    pub fn app(&self) -> Data<App> {
+        self.app.clone()
+    }
+
+    /// Stops at once: requests in flight are cut off, what was written is flushed.
+    pub async fn stop(self) {
+        self.app.draining.store(true, Ordering::Relaxed);
+        self.handle.stop(false).await;
+        self.actors.stop().await;
+    }
+
     /// Runs until a signal asks to stop or a vital actor dies, then drains: readiness goes red, no new connections,
     /// requests in flight are finished, actors are flushed. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {

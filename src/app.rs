@@ -7,7 +7,7 @@ use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
-use crate::{account, dev, device, health, invitations, login, oidc, sessions};
+use crate::{account, dev, device, end_users, health, invitations, login, members, oidc, orgs, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 #[must_use]
@@ -53,6 +53,21 @@ pub fn routes() -> Vec<At> {
         at("/invitations/confirm")
             .get(invitations::acceptance::confirm)
             .post(invitations::acceptance::decide),
+        // Organizations, their teams and their users.
+        at("/api/organizations").get(orgs::handlers::list).post(orgs::handlers::register),
+        at("/api/organizations/{org}").get(orgs::handlers::show).patch(orgs::handlers::rename),
+        at("/api/organizations/{org}/transfer-ownership").post(members::handlers::transfer),
+        at("/api/organizations/{org}/members").get(members::handlers::list),
+        at("/api/organizations/{org}/members/transfer-ownership").post(members::handlers::transfer),
+        at("/api/organizations/{org}/members/{user_id}")
+            .patch(members::handlers::change_role)
+            .post(members::handlers::remove)
+            .delete(members::handlers::remove),
+        at("/api/organizations/{org}/users").get(end_users::handlers::list),
+        at("/api/organizations/{org}/users/{user_id}")
+            .get(end_users::handlers::show)
+            .delete(end_users::handlers::erase),
+        at("/api/organizations/{org}/users/{user_id}/sessions").delete(end_users::handlers::sign_out),
     ]
 }
 

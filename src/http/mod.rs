@@ -11,6 +11,7 @@ pub mod headers;
 pub mod input;
 pub mod invitation;
 pub mod management;
+pub mod objects;
 pub mod observe;
 pub mod origin;
 pub mod page;

@@ -53,6 +53,17 @@ impl At {
         self.with("POST", Args::CALLER, web::post().to(handler))
     }
 
+    /// Answers PATCH.
+    #[must_use]
+    pub fn patch<F, Args>(self, handler: F) -> At
+    where
+        F: Handler<Args>,
+        Args: Arguments + FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.with("PATCH", Args::CALLER, web::patch().to(handler))
+    }
+
     /// Answers DELETE.
     #[must_use]
     pub fn delete<F, Args>(self, handler: F) -> At

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
+use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
 use gatehouse_actors::data::sign_in::{
     ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
@@ -21,6 +22,7 @@ use crate::http::activation::{self, Activation};
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
+use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
@@ -111,7 +113,7 @@ async fn signed_in(
         .sign_in(http_client(request)?, &*app.clock, &exchange)
         .await
         .map_err(|error| provider_failed(&error))?;
-    let arrival = arrival(app, login, sign_in.identity);
+    let arrival = arrival(app, request, login, sign_in.identity);
     match &login.purpose {
         Purpose::Web(web) => complete_web(app, login, arrival, web).await,
         Purpose::Device { device_code_id, user_code } => {
@@ -121,7 +123,7 @@ async fn signed_in(
     }
 }
 
-fn arrival(app: &App, login: &LoginState, identity: ExternalIdentity) -> Arrival {
+fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: ExternalIdentity) -> Arrival {
     let now = app.clock.now();
     let address = identity.email.as_deref().and_then(email::normalize);
     Arrival {
@@ -137,8 +139,18 @@ fn arrival(app: &App, login: &LoginState, identity: ExternalIdentity) -> Arrival
         },
         new_user_public_id: app.random.uuid(now),
         bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
+        claims: if login.is_platform { claims(app, request) } else { Vec::new() },
         now,
     }
+}
+
+/// Ids for the organizations that may be waiting for this person.
+fn claims(app: &App, request: &HttpRequest) -> Vec<NewClaim> {
+    let claim = || {
+        let audit = audit_context(app, request, None);
+        NewClaim { membership_public_id: app.random.uuid(audit.now), audit }
+    };
+    std::iter::repeat_with(claim).take(CLAIMS_PER_SIGN_IN).collect()
 }
 
 async fn complete_web(

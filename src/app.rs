@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use crate::error::{Code, Error};
 use crate::http::resource::at;
 use crate::pages::assets;
-use crate::{account, dev, device, health, login, oidc, sessions};
+use crate::{account, dev, device, end_users, health, login, members, oidc, orgs, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -41,7 +41,42 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(at("/auth/{provider}/callback").get(login::handlers::callback).done())
         // The signed-in user.
         .service(at("/api/user").get(account::user).done())
+        .configure(organizations)
         .default_service(web::to(nothing_here));
+}
+
+/// Organizations, their teams and their users.
+fn organizations(cfg: &mut ServiceConfig) {
+    cfg.service(at("/api/organizations").get(orgs::handlers::list).post(orgs::handlers::register).done())
+        .service(
+            at("/api/organizations/{org}").get(orgs::handlers::show).patch(orgs::handlers::rename).done(),
+        )
+        .service(at("/api/organizations/{org}/transfer-ownership").post(members::handlers::transfer).done())
+        .service(at("/api/organizations/{org}/members").get(members::handlers::list).done())
+        .service(
+            at("/api/organizations/{org}/members/transfer-ownership")
+                .post(members::handlers::transfer)
+                .done(),
+        )
+        .service(
+            at("/api/organizations/{org}/members/{user_id}")
+                .patch(members::handlers::change_role)
+                .post(members::handlers::remove)
+                .delete(members::handlers::remove)
+                .done(),
+        )
+        .service(at("/api/organizations/{org}/users").get(end_users::handlers::list).done())
+        .service(
+            at("/api/organizations/{org}/users/{user_id}")
+                .get(end_users::handlers::show)
+                .delete(end_users::handlers::erase)
+                .done(),
+        )
+        .service(
+            at("/api/organizations/{org}/users/{user_id}/sessions")
+                .delete(end_users::handlers::sign_out)
+                .done(),
+        );
 }
 
 /// What dev mode adds. Outside it these addresses do not exist.

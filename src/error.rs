@@ -96,7 +96,7 @@ pub struct Error {
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<Box<str>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

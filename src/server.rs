@@ -131,7 +131,14 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
     let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let dev_provider = match config.mode {
-        Mode::Dev => Some(start_dev(&store, &random, &base_url, (&dev_secret, &clock)).await?),
+        Mode::Dev => {
+            let owner = config.platform_owner_email.as_deref();
+            store
+                .write(dev::seed::organization(&random, &base_url, owner, clock.now()))
+                .await
+                .map_err(unrefused)?;
+            Some(dev_provider(&base_url, &dev_secret, &clock)?)
+        }
         Mode::Production => None,
     };
     let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
@@ -189,13 +196,11 @@ async fn signing_keys(
     Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
 }
 
-async fn start_dev(
-    store: &Store,
-    random: &Random,
+fn dev_provider(
     base_url: &str,
-    (secret, clock): (&Secret<String>, &Arc<dyn Clock>),
+    secret: &Secret<String>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Data<DevProvider>, StartError> {
-    store.write(dev::seed::organization(random, base_url, clock.now())).await.map_err(unrefused)?;
     let callbacks =
         vec![format!("{base_url}/auth/dev/callback"), format!("{base_url}/auth/admin/dev/callback")];
     let issuer = format!("{base_url}{MOUNT_PATH}");

@@ -84,7 +84,7 @@ keys! {
         "The Microsoft authority: a tenant of its own, or a sovereign cloud.";
     OIDC_ISSUER: plain, "required with `OIDC_CLIENT_ID` or `PLATFORM_OIDC_CLIENT_ID`",
         "The issuer of the generic OpenID provider, exactly as the provider writes it.";
-    PLATFORM_OWNER_EMAIL: plain, "nobody",
+    PLATFORM_OWNER_EMAIL: plain, "nobody (dev mode: `admin@example.com`)",
         "Whoever first signs in to the platform realm with this verified e-mail address becomes the platform owner.";
     PLATFORM_ADMIN_REDIRECT_URI: plain, "no sign-in to the platform realm for web apps; terminals can sign in",
         "The one redirect URI that a platform sign-in may name: the page of your admin app that takes the code.";

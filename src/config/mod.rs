@@ -36,6 +36,8 @@ pub use source::{Environment, Source};
 
 /// The folder that dev mode keeps its secrets and its database in.
 const DEV_FOLDER: &str = "data";
+/// The platform owner of dev mode, unless `PLATFORM_OWNER_EMAIL` names another.
+const DEV_PLATFORM_OWNER: &str = "admin@example.com";
 
 /// What the service is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +133,9 @@ impl Config {
         let port = read_port(reader);
         let workers = reader.parsed(keys::HTTP_WORKERS, workers).unwrap_or(4);
         let (providers, platform_providers) = clients::read(reader);
-        let platform_owner_email = reader.parsed(keys::PLATFORM_OWNER_EMAIL, network::email);
+        let platform_owner_email = reader
+            .parsed(keys::PLATFORM_OWNER_EMAIL, network::email)
+            .or_else(|| (mode == Mode::Dev).then(|| DEV_PLATFORM_OWNER.to_owned()));
         let platform_admin_redirect_uri =
             reader.parsed(keys::PLATFORM_ADMIN_REDIRECT_URI, network::safe_text);
         let platform_device_activation_uri =

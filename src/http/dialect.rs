@@ -152,8 +152,8 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, present
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(allow) = error.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        headers.insert(ALLOW, allow);
     }
     if error.code.row().1 == StatusCode::UNAUTHORIZED {
         let challenge = match (dialect, error.code, presented) {

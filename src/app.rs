@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use crate::error::{Code, Error};
 use crate::http::resource::at;
 use crate::pages::assets;
-use crate::{account, dev, device, end_users, health, login, members, oidc, orgs, sessions};
+use crate::{account, audit, dev, device, end_users, health, login, members, oidc, orgs, platform, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -42,6 +42,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         // The signed-in user.
         .service(at("/api/user").get(account::user).done())
         .configure(organizations)
+        .configure(platform_owners)
         .default_service(web::to(nothing_here));
 }
 
@@ -77,6 +78,22 @@ fn organizations(cfg: &mut ServiceConfig) {
                 .delete(end_users::handlers::sign_out)
                 .done(),
         );
+}
+
+/// The platform, for its owners, and the audit log.
+fn platform_owners(cfg: &mut ServiceConfig) {
+    use platform::{handlers, owners};
+    cfg.service(at("/api/platform/tiers").get(handlers::tiers).done())
+        .service(at("/api/platform/organizations").get(handlers::list).done())
+        .service(at("/api/platform/organizations/{id}/approve").post(handlers::approve).done())
+        .service(at("/api/platform/organizations/{id}/reject").post(handlers::reject).done())
+        .service(at("/api/platform/organizations/{id}/suspend").post(handlers::suspend).done())
+        .service(at("/api/platform/organizations/{id}/activate").post(handlers::activate).done())
+        .service(at("/api/platform/organizations/{id}/tier").patch(handlers::set_tier).done())
+        .service(at("/api/platform/owners").post(owners::appoint).done())
+        .service(at("/api/platform/owners/{user_id}").delete(owners::demote).done())
+        .service(at("/api/platform/audit-log").get(audit::handlers::of_platform).done())
+        .service(at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization).done());
 }
 
 /// What dev mode adds. Outside it these addresses do not exist.

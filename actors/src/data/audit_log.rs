@@ -163,8 +163,8 @@ pub struct ChainReport {
     pub head: [u8; 32],
     /// What is wrong with the entry after them.
     pub broken: Option<String>,
-    /// Whether the expected head was passed on the way.
-    pub has_expected_head: bool,
+    /// How many of the expected heads were not met on the way.
+    pub heads_missing: usize,
 }
 
 /// Walks a chain: numbers without gaps, each entry naming the hash before it, each hash that of its content. A chain
@@ -172,11 +172,13 @@ pub struct ChainReport {
 pub fn prove_chain(
     mut ask: impl FnMut(&AuditChain) -> Result<Vec<AuditRow>, StoreError>,
     (org_id, slug): (i64, String),
-    expected_head: Option<[u8; 32]>,
+    expected_heads: &[[u8; 32]],
 ) -> Result<ChainReport, StoreError> {
     let head = [0; 32];
-    let has_expected_head = expected_head.is_none_or(|expected| expected == head);
-    let mut report = ChainReport { org_id, slug, entries: 0, head, broken: None, has_expected_head };
+    let mut missing = expected_heads.to_vec();
+    missing.retain(|expected| *expected != head);
+    let mut report =
+        ChainReport { org_id, slug, entries: 0, head, broken: None, heads_missing: missing.len() };
     // From before the first number there can be: an entry slipped in with number 0 is a gap as well.
     let mut after = i64::MIN;
     loop {
@@ -189,7 +191,8 @@ pub fn prove_chain(
             }
             report.entries = row.sequence;
             report.head = row.hash();
-            report.has_expected_head |= expected_head == Some(report.head);
+            missing.retain(|expected| *expected != report.head);
+            report.heads_missing = missing.len();
         }
     }
 }

@@ -142,8 +142,11 @@ impl ReadOp for OrganizationForCaller {
     type Output = Option<(Organization, Option<Role>)>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let statement =
-            if is_public_id(&self.reference) { ORGANIZATION_FOR_CALLER_BY_PUBLIC_ID } else { ORGANIZATION_FOR_CALLER_BY_SLUG };
+        let statement = if is_public_id(&self.reference) {
+            ORGANIZATION_FOR_CALLER_BY_PUBLIC_ID
+        } else {
+            ORGANIZATION_FOR_CALLER_BY_SLUG
+        };
         tx.optional(statement, values![self.user_id, &self.reference], |row| {
             let role = row.get::<Option<String>>(16)?.map(|role| Role::from_column(&role)).transpose()?;
             Ok((Organization::from_row(row)?, role))

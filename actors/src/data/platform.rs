@@ -134,8 +134,7 @@ impl ReadOp for GovernedOrganizations {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
         let pattern = self.search.as_deref().map(contains);
-        let values =
-            values![PLATFORM_ORG_ID, &self.status, &self.tier_id, &pattern, self.limit, self.offset];
+        let values = values![PLATFORM_ORG_ID, &self.status, &self.tier_id, &pattern, self.limit, self.offset];
         let found = tx.all(GOVERNED_ORGANIZATIONS, values, GovernedOrganization::from_row)?;
         let values = values![PLATFORM_ORG_ID, &self.status, &self.tier_id, &pattern];
         let total = tx.one(COUNT_GOVERNED_ORGANIZATIONS, values, |row| row.get(0))?;
@@ -321,10 +320,7 @@ impl Decide {
             Decision::SetTier { tier_id, max_services, max_users } => {
                 let max_services = max_services.unwrap_or(before.own_max_services);
                 let max_users = max_users.unwrap_or(before.own_max_users);
-                tx.execute(
-                    SET_ORGANIZATION_TIER,
-                    values![tier_id, max_services, max_users, now, org_id],
-                )?;
+                tx.execute(SET_ORGANIZATION_TIER, values![tier_id, max_services, max_users, now, org_id])?;
             }
         }
         Ok(None)

@@ -1,6 +1,6 @@
 //! What platform owners decide about organizations: let in, turn away, suspend, put on a tier.
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::PLATFORM_ORG_ID;
 use super::audit::{self, AuditContext, Happened};
@@ -175,7 +175,7 @@ pub enum Decision {
 
 impl Decision {
     /// The one state in which the decision can be made; none means any.
-    fn from_state(&self) -> Option<&'static str> {
+    fn required_state(&self) -> Option<&'static str> {
         match self {
             Self::Approve { .. } | Self::Reject { .. } => Some("pending"),
             Self::Suspend { .. } => Some("active"),
@@ -278,7 +278,7 @@ impl WriteOp for Decide {
             return refused(DecisionRefusal::NoTier);
         }
         let status = &before.organization.status;
-        if self.decision.from_state().is_some_and(|state| state != status) {
+        if self.decision.required_state().is_some_and(|state| state != status) {
             return refused(DecisionRefusal::WrongState(status.clone()));
         }
         let revoked = self.change(tx, &before)?;
@@ -334,17 +334,20 @@ impl Decide {
         after: &GovernedOrganization,
         revoked: Option<Revoked>,
     ) -> Result<(), StoreError> {
-        let mut metadata = json!({ "before": state_of(before), "after": state_of(after) });
+        let mut metadata = Map::new();
+        metadata.insert("before".to_owned(), state_of(before));
+        metadata.insert("after".to_owned(), state_of(after));
         if let Some(reason) = self.decision.reason() {
-            metadata["reason"] = json!(reason);
+            metadata.insert("reason".to_owned(), json!(reason));
         }
         if let Some(revoked) = revoked {
-            metadata["revoked"] = json!({
+            let counts = json!({
                 "sessions": revoked.sessions,
                 "device_codes": revoked.device_codes,
                 "authorization_codes": revoked.authorization_codes,
                 "invitations": revoked.invitations,
             });
+            metadata.insert("revoked".to_owned(), counts);
         }
         let Organization { id, public_id, .. } = &before.organization;
         for (context, org_id) in [(&self.audit, PLATFORM_ORG_ID), (&self.audit_of_organization, *id)] {
@@ -352,7 +355,7 @@ impl Decide {
                 org_id,
                 action: self.decision.action(),
                 target: ("organization", public_id),
-                metadata: metadata.clone(),
+                metadata: Json::Object(metadata.clone()),
             };
             audit::append(tx, context, &happened)?;
         }

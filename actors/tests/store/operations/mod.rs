@@ -8,4 +8,5 @@ mod identities;
 mod installation;
 mod members;
 mod organizations;
+mod platform;
 mod refresh_tokens;

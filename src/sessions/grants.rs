@@ -88,6 +88,9 @@ pub(super) async fn device_code(app: &App, params: &Params, client: &Service) ->
     app.pacing.poll(code.id, code.expires_at, now).map_err(|slow_down| {
         Error::new(Code::SlowDown, format!("Poll every {} seconds from now on.", slow_down.interval))
     })?;
+    if !client.is_active() {
+        return Err(Error::not_active(&client.org_status));
+    }
     if code.status == DeviceCodeStatus::Pending {
         return Err(pending(&code, now));
     }

@@ -1,6 +1,7 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
 pub mod audit;
+pub mod audit_log;
 pub mod authorization_codes;
 pub mod device_codes;
 pub mod end_users;
@@ -10,6 +11,8 @@ pub mod invitations;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
+pub mod platform;
+pub mod platform_owners;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -23,6 +26,7 @@ use crate::engine::Statement;
 pub fn statements() -> Vec<&'static Statement> {
     [
         audit::STATEMENTS,
+        audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
@@ -32,6 +36,8 @@ pub fn statements() -> Vec<&'static Statement> {
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
+        platform::STATEMENTS,
+        platform_owners::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,

@@ -301,11 +301,11 @@ impl WriteOp for RotateRefreshToken {
         if self.client_id.as_ref().is_some_and(|client_id| *client_id != subject.client_id) {
             return refused(RefreshRefusal::OtherClient);
         }
-        if !subject.is_live(self.now) || token.expires_at <= self.now {
-            return refused(RefreshRefusal::Over);
-        }
         if !subject.is_org_active() {
             return refused(RefreshRefusal::OrganizationNotActive);
+        }
+        if !subject.is_live(self.now) || token.expires_at <= self.now {
+            return refused(RefreshRefusal::Over);
         }
         if let Some(requested) = &self.requested_scope
             && !requested.split(' ').all(|word| subject.scope.split(' ').any(|granted| granted == word))

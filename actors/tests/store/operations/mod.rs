@@ -9,4 +9,5 @@ mod installation;
 mod invitations;
 mod members;
 mod organizations;
+mod platform;
 mod refresh_tokens;

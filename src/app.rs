@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use crate::error::{Code, Error};
 use crate::http::resource::at;
 use crate::pages::assets;
-use crate::{account, dev, device, health, login, oidc, sessions};
+use crate::{account, dev, device, health, login, oidc, services, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -41,7 +41,43 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(at("/auth/{provider}/callback").get(login::handlers::callback).done())
         // The signed-in user.
         .service(at("/api/user").get(account::user).done())
+        .configure(service_routes)
         .default_service(web::to(nothing_here));
+}
+
+/// Services of an organization, their plans and secrets.
+fn service_routes(cfg: &mut ServiceConfig) {
+    cfg.service(
+        at("/api/organizations/{org}/services")
+            .post(services::handlers::create)
+            .get(services::handlers::list)
+            .done(),
+    )
+    .service(
+        at("/api/organizations/{org}/services/{svc}")
+            .get(services::handlers::show)
+            .patch(services::handlers::update)
+            .delete(services::handlers::delete)
+            .done(),
+    )
+    .service(
+        at("/api/organizations/{org}/services/{svc}/client-secret")
+            .post(services::secrets::rotate)
+            .delete(services::secrets::remove)
+            .done(),
+    )
+    .service(
+        at("/api/organizations/{org}/services/{svc}/plans")
+            .post(services::plans::create)
+            .get(services::plans::list)
+            .done(),
+    )
+    .service(
+        at("/api/organizations/{org}/services/{svc}/plans/{plan}")
+            .patch(services::plans::update)
+            .delete(services::plans::delete)
+            .done(),
+    );
 }
 
 /// What dev mode adds. Outside it these addresses do not exist.

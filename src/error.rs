@@ -28,6 +28,7 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     Conflict,
+    ServiceLimitExceeded,
     PayloadTooLarge,
     UnsupportedMediaType,
     RateLimited,
@@ -66,6 +67,9 @@ impl Code {
                 ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED, "invalid_request")
             }
             Self::Conflict => ("CONFLICT", StatusCode::CONFLICT, "invalid_request"),
+            Self::ServiceLimitExceeded => {
+                ("SERVICE_LIMIT_EXCEEDED", StatusCode::BAD_REQUEST, "invalid_request")
+            }
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
             Self::UnsupportedMediaType => {
                 ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request")
@@ -96,7 +100,7 @@ pub struct Error {
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<Box<str>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

@@ -16,6 +16,7 @@ pub mod login;
 pub mod oidc;
 pub mod pages;
 pub mod server;
+pub mod services;
 pub mod sessions;
 pub mod state;
 pub mod telemetry;

@@ -112,3 +112,6 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE INDEX users_realm ON users (org_id, id);
 CREATE INDEX sessions_org ON sessions (org_id, id);
 CREATE INDEX sessions_service ON sessions (service_id);
+
+-- The list of an organization's services.
+CREATE INDEX services_org ON services (org_id, id) WHERE deleted_at IS NULL;

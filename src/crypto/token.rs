@@ -17,6 +17,8 @@ pub enum TokenKind {
     DeviceCode,
     /// RFC 6749, section 1.5.
     RefreshToken,
+    /// RFC 6749, section 2.3.1.
+    ClientSecret,
 }
 
 impl TokenKind {
@@ -25,6 +27,8 @@ impl TokenKind {
             Self::AuthorizationCode => 1,
             Self::DeviceCode => 2,
             Self::RefreshToken => 3,
+            // 4 is for invitations.
+            Self::ClientSecret => 5,
         }
     }
 }

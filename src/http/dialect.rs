@@ -96,7 +96,7 @@ fn render(request: &HttpRequest, error: &Error) -> HttpResponse {
             response.insert_header((CONTENT_TYPE, content_type)).body(body)
         }
     };
-    add_headers(response.headers_mut(), error, dialect, presented_credentials(request));
+    add_headers(response.headers_mut(), error, presented_credentials(request));
     response
 }
 
@@ -147,20 +147,21 @@ fn page(request: &HttpRequest, error: &Error) -> HttpResponse {
     respond(&page, status)
 }
 
-fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, presented: bool) {
+fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(allow) = error.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        headers.insert(ALLOW, allow);
     }
     if error.code.row().1 == StatusCode::UNAUTHORIZED {
-        let challenge = match (dialect, error.code, presented) {
-            (Dialect::OAuth, Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
+        let challenge = match (error.code, presented) {
+            // RFC 6749, section 5.2.
+            (Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
             // RFC 6750, section 3.1: no error code when no credentials were presented.
-            (_, _, false) => "Bearer realm=\"gatehouse\"",
-            (_, _, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
+            (_, false) => "Bearer realm=\"gatehouse\"",
+            (_, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod address;
 pub mod caller;
+pub mod client;
 pub mod cookie;
 pub mod dialect;
 pub mod fields;
@@ -14,3 +15,4 @@ pub mod page;
 pub mod redirect;
 pub mod resource;
 pub mod scope;
+pub mod slug;

@@ -8,13 +8,13 @@ use crate::error::{Code, Error};
 /// A path with its handlers.
 pub struct At {
     resource: Resource,
-    allow: &'static str,
+    allow: Vec<&'static str>,
 }
 
 /// Starts a resource at `path`.
 #[must_use]
 pub fn at(path: &str) -> At {
-    At { resource: web::resource(path), allow: "" }
+    At { resource: web::resource(path), allow: Vec::new() }
 }
 
 impl At {
@@ -40,24 +40,43 @@ impl At {
         self.route("POST", web::post().to(handler))
     }
 
-    fn route(self, method: &'static str, route: Route) -> At {
-        let allow = match (self.allow, method) {
-            ("", method) => method,
-            _ => "GET, POST",
-        };
-        At { resource: self.resource.route(route), allow }
+    /// Answers PATCH.
+    #[must_use]
+    pub fn patch<F, Args>(self, handler: F) -> At
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.route("PATCH", web::patch().to(handler))
+    }
+
+    /// Answers DELETE.
+    #[must_use]
+    pub fn delete<F, Args>(self, handler: F) -> At
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.route("DELETE", web::delete().to(handler))
+    }
+
+    fn route(mut self, method: &'static str, route: Route) -> At {
+        self.allow.push(method);
+        At { resource: self.resource.route(route), allow: self.allow }
     }
 
     /// The finished resource.
     #[must_use]
     pub fn done(self) -> Resource {
-        let allow = self.allow;
-        self.resource.default_service(web::to(move || async move {
+        let allow = self.allow.join(", ");
+        self.resource.default_service(web::to(move || {
             let error = Error {
-                allow: Some(allow),
+                allow: Some(allow.as_str().into()),
                 ..Error::new(Code::MethodNotAllowed, format!("This address answers {allow} only."))
             };
-            Err::<actix_web::HttpResponse, _>(error)
+            async move { Err::<actix_web::HttpResponse, _>(error) }
         }))
     }
 }

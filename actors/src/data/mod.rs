@@ -2,9 +2,12 @@
 
 pub mod audit;
 pub mod authorization_codes;
+pub mod client_secrets;
 pub mod device_codes;
 pub mod memberships;
 pub mod organizations;
+pub mod plans;
+pub mod service_admin;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -19,9 +22,12 @@ pub fn statements() -> Vec<&'static Statement> {
     [
         audit::STATEMENTS,
         authorization_codes::STATEMENTS,
+        client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
+        plans::STATEMENTS,
+        service_admin::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
@@ -52,4 +58,10 @@ fn string_list(
 /// Writes a JSON array of strings.
 fn json_list(list: &[String]) -> String {
     serde_json::Value::from(list).to_string()
+}
+
+/// Whether a path names a thing by its public id; else it is a slug, which never looks like this.
+#[must_use]
+pub fn looks_like_public_id(text: &str) -> bool {
+    text.len() == 36 && text.matches('-').count() == 4
 }

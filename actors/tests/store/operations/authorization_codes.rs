@@ -106,10 +106,7 @@ async fn a_wrong_request_is_refused_and_burns_nothing() {
             RedeemAuthorizationCode { code_challenge: Some("other".to_owned()), ..right.clone() },
             CodeRefusal::CodeVerifier,
         ),
-        (
-            RedeemAuthorizationCode { code_challenge: None, ..right.clone() },
-            CodeRefusal::CodeVerifier,
-        ),
+        (RedeemAuthorizationCode { code_challenge: None, ..right.clone() }, CodeRefusal::CodeVerifier),
     ];
     for (request, reason) in wrong {
         assert_eq!(refusal(world.store.write(request).await), reason);

@@ -6,3 +6,4 @@ mod device_grant;
 mod identities;
 mod installation;
 mod refresh_tokens;
+mod services;

@@ -19,7 +19,8 @@ CREATE INDEX memberships_user ON memberships (user_id);
 --   pending --accept--> accepted
 --   pending --decline--> declined
 --   pending --cancel--> cancelled
---   pending, and expires_at passed: expired (never stored, told by the clock)
+--   pending, and expires_at passed: expired (never stored, told by the clock). A new invitation for the same address
+--   cancels it to make room; decided_at >= expires_at then still says that it expired.
 CREATE TABLE invitations (
     id         INTEGER PRIMARY KEY,
     public_id  TEXT    NOT NULL UNIQUE,
@@ -115,3 +116,10 @@ CREATE INDEX sessions_service ON sessions (service_id);
 
 -- The list of an organization's services.
 CREATE INDEX services_org ON services (org_id, id) WHERE deleted_at IS NULL;
+
+-- An erased user stays as an empty row, so that counts and history keep their sense. A sign-in at or before
+-- `signed_out_at` makes no living session any more, also when its code is redeemed later.
+--
+--   known --erase--> erased (erased_at set; no e-mail, name, picture or identity left)
+ALTER TABLE users ADD COLUMN erased_at INTEGER;
+ALTER TABLE users ADD COLUMN signed_out_at INTEGER;

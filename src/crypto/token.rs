@@ -17,6 +17,8 @@ pub enum TokenKind {
     DeviceCode,
     /// RFC 6749, section 1.5.
     RefreshToken,
+    /// The link of an invitation.
+    Invitation,
     /// RFC 6749, section 2.3.1.
     ClientSecret,
 }
@@ -27,7 +29,7 @@ impl TokenKind {
             Self::AuthorizationCode => 1,
             Self::DeviceCode => 2,
             Self::RefreshToken => 3,
-            // 4 is for invitations.
+            Self::Invitation => 4,
             Self::ClientSecret => 5,
         }
     }

@@ -26,8 +26,11 @@ pub(super) struct NewService {
 
 pub(super) fn new_service(mut fields: Fields) -> Result<NewService, Error> {
     let slug = fields.required_text("slug", 100);
-    if !slug.is_empty() && !slug::is_slug_shaped(&slug) {
-        fields.reject("slug", "must be 3 to 40 of a-z, 0-9 and single dashes");
+    // Nothing is reserved: inside an organization a name speaks for nobody else.
+    if !slug.is_empty()
+        && let Some(problem) = slug::problem(&slug)
+    {
+        fields.reject("slug", problem);
     }
     let name = fields.required_text("name", LONGEST_NAME);
     let service_type = fields.required_text("service_type", 20);

@@ -1,19 +1,15 @@
 //! How often user codes may be guessed (RFC 8628, section 5.1): a budget per address, and one for everybody that
 //! shrinks as live codes grow, so that the chance to hit any of them stays at 2^-20 within a code's life.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
+use super::by_address::{BudgetSpent, MissesByAddress};
 use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
-/// Wrong codes per address within a code's life: enough for honest typing, also behind a shared address.
-const PER_ADDRESS: u32 = 30;
-/// Addresses remembered at most.
-const CAPACITY: usize = 100_000;
 /// The life of a code is cut into this many slices, and the oldest falls off.
 const SLICES: usize = 15;
 const SLICE: Millis = DEVICE_CODE_LIFETIME / 15;
@@ -58,14 +54,7 @@ impl Sliding {
 struct Counts {
     live_codes: Sliding,
     misses: Sliding,
-    by_address: HashMap<IpAddr, (u32, Millis)>,
-}
-
-/// The budget is spent; when it makes sense to try again, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetSpent {
-    /// Seconds.
-    pub retry_after: u32,
+    by_address: MissesByAddress,
 }
 
 /// The counts of the process.
@@ -93,30 +82,14 @@ impl Guesses {
         if counts.misses.total(now) >= global_budget(live) {
             return Err(BudgetSpent { retry_after: 60 });
         }
-        match counts.by_address.get(&address) {
-            Some((misses, until)) if *until > now && *misses >= PER_ADDRESS => {
-                let seconds = (until - now).div_euclid(1000) + 1;
-                Err(BudgetSpent { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) })
-            }
-            _ => Ok(()),
-        }
+        counts.by_address.allow(address, now)
     }
 
     /// Notes that `address` tried a code that does not exist.
     pub fn missed(&self, address: IpAddr, now: Millis) {
         let mut counts = self.lock();
         counts.misses.add(now, 1);
-        if counts.by_address.len() >= CAPACITY {
-            counts.by_address.retain(|_, (_, until)| *until > now);
-            if counts.by_address.len() >= CAPACITY {
-                counts.by_address.clear();
-            }
-        }
-        let entry = counts.by_address.entry(address).or_insert((0, now + DEVICE_CODE_LIFETIME));
-        if entry.1 <= now {
-            *entry = (0, now + DEVICE_CODE_LIFETIME);
-        }
-        entry.0 += 1;
+        counts.by_address.missed(address, now);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -158,7 +131,7 @@ mod tests {
     #[test]
     fn one_address_spends_only_its_own() {
         let guesses = Guesses::default();
-        for _ in 0..PER_ADDRESS {
+        for _ in 0..super::super::by_address::PER_ADDRESS {
             assert_eq!(guesses.allow(address(1), 0), Ok(()));
             guesses.missed(address(1), 0);
         }

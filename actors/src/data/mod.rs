@@ -4,6 +4,11 @@ pub mod audit;
 pub mod authorization_codes;
 pub mod client_secrets;
 pub mod device_codes;
+pub mod end_users;
+pub mod installation;
+pub mod invitation_answers;
+pub mod invitations;
+pub mod members;
 pub mod memberships;
 pub mod organizations;
 pub mod plans;
@@ -24,6 +29,11 @@ pub fn statements() -> Vec<&'static Statement> {
         authorization_codes::STATEMENTS,
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
+        end_users::STATEMENTS,
+        installation::STATEMENTS,
+        invitation_answers::STATEMENTS,
+        invitations::STATEMENTS,
+        members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
         plans::STATEMENTS,

@@ -3,7 +3,11 @@
 mod authorization_codes;
 mod device_codes;
 mod device_grant;
+mod end_users;
 mod identities;
 mod installation;
+mod invitations;
+mod members;
+mod organizations;
 mod refresh_tokens;
 mod services;

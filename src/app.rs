@@ -9,7 +9,7 @@ use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
     account, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs, platform,
-    sessions,
+    services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -83,6 +83,23 @@ pub fn routes() -> Vec<At> {
         at("/api/platform/owners").post(platform::owners::appoint),
         at("/api/platform/owners/{user_id}").delete(platform::owners::demote),
         at("/api/platform/audit-log").get(audit::handlers::of_platform),
+        // Services, their secrets and plans.
+        at("/api/organizations/{org}/services")
+            .get(services::handlers::list)
+            .post(services::handlers::create),
+        at("/api/organizations/{org}/services/{svc}")
+            .get(services::handlers::show)
+            .patch(services::handlers::update)
+            .delete(services::handlers::delete),
+        at("/api/organizations/{org}/services/{svc}/client-secret")
+            .post(services::secrets::rotate)
+            .delete(services::secrets::remove),
+        at("/api/organizations/{org}/services/{svc}/plans")
+            .get(services::plans::list)
+            .post(services::plans::create),
+        at("/api/organizations/{org}/services/{svc}/plans/{plan}")
+            .patch(services::plans::update)
+            .delete(services::plans::delete),
     ]
 }
 

@@ -23,6 +23,7 @@ pub mod orgs;
 pub mod pages;
 pub mod platform;
 pub mod server;
+pub mod services;
 pub mod sessions;
 pub mod state;
 pub mod telemetry;

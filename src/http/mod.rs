@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod address;
 pub mod caller;
+pub mod client;
 pub mod cookie;
 pub mod dialect;
 pub mod email;
@@ -18,3 +19,4 @@ pub mod page;
 pub mod redirect;
 pub mod resource;
 pub mod scope;
+pub mod slug;

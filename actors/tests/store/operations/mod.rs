@@ -11,3 +11,4 @@ mod members;
 mod organizations;
 mod platform;
 mod refresh_tokens;
+mod services;

@@ -36,7 +36,7 @@ use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::http::cookie::CookieJar;
-use crate::http::{dialect, headers, observe};
+use crate::http::{body, dialect, headers, observe};
 use crate::state::{App, Providers};
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -217,6 +217,7 @@ fn serve(
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
+            .wrap(from_fn(body::bounded))
             .configure(|cfg| {
                 if let Some(provider) = with_dev {
                     cfg.app_data(provider).configure(dev_routes);

@@ -9,6 +9,7 @@ pub mod config;
 pub mod crypto;
 pub mod dev;
 pub mod device;
+pub mod drain;
 pub mod error;
 pub mod health;
 pub mod http;

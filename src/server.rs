@@ -35,6 +35,7 @@ use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
+use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
 use crate::state::{App, Providers};
@@ -44,10 +45,13 @@ use crate::upstream::{HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// A client gets this long to send the head of a request, also the next one on a kept connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// Requests in flight get this long when the process stops, in seconds.
-const DRAIN_SECONDS: u64 = 30;
+/// A client gets this long from connecting to the end of the head of its first request. Not so short that browsers,
+/// which connect before they know what to ask, are told 408 all the time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests in flight get this long when the process stops.
+const DRAIN: Duration = Duration::from_secs(28);
+/// Then actix closes what is left, and cuts what is still in flight after this many seconds.
+const CLOSE_SECONDS: u64 = 2;
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -96,6 +100,7 @@ pub struct Running {
     app: Data<App>,
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
+    door: Door,
     actors: ActorSystem,
     bell: DeathBell,
 }
@@ -130,6 +135,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         draining: AtomicBool::new(false),
+        traffic: Traffic::default(),
         base_url: base_url.clone(),
         config,
         clock,
@@ -138,11 +144,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let bell = actors.death_bell();
-    Ok(Running { base_url, port, app, server: tokio::task::spawn_local(server), handle, actors, bell })
+    Ok(Running { base_url, port, app, server: tokio::task::spawn_local(server), handle, door, actors, bell })
 }
 
 fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
@@ -218,6 +225,7 @@ fn serve(
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
             .wrap(from_fn(body::bounded))
+            .wrap(from_fn(drain::farewell))
             .configure(|cfg| {
                 if let Some(provider) = with_dev {
                     cfg.app_data(provider).configure(dev_routes);
@@ -229,17 +237,17 @@ fn serve(
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_timeout(CLOSE_SECONDS)
         .disable_signals()
         .listen(listener)?
         .run())
 }
 
 impl Running {
-    /// Runs until a signal asks to stop or a vital actor dies, then drains: readiness goes red, no new connections,
-    /// requests in flight are finished, actors are flushed. A second signal cuts it short.
+    /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
+    /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, actors, bell, .. } = self;
+        let Self { app, server, handle, door, actors, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
@@ -253,22 +261,31 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
-        drain(&handle, server).await;
+        if !server.is_finished() {
+            drain(&app.traffic, &door, (&handle, server)).await;
+        }
         actors.stop().await;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))
     }
 }
 
-async fn drain(handle: &ServerHandle, server: JoinHandle<std::io::Result<()>>) {
-    if server.is_finished() {
-        return;
-    }
+async fn drain(
+    traffic: &Traffic,
+    door: &Door,
+    (handle, server): (&ServerHandle, JoinHandle<std::io::Result<()>>),
+) {
+    let in_good_order = async {
+        door.close(handle).await;
+        traffic.settled(DRAIN).await;
+        handle.stop(true).await;
+    };
     tokio::select! {
-        () = handle.stop(true) => log::info!(step = "requests finished"; "stopping"),
+        () = in_good_order => log::info!(step = "requests finished"; "stopping"),
         _ = stop_signal() => {
             log::warn!(step = "second signal, requests cut"; "stopping");
-            handle.stop(false).await;
+            // A stop that is under way takes no further orders; letting go of the server ends its workers at once.
+            server.abort();
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
+use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
 use crate::throttle::guesses::Guesses;
@@ -52,6 +53,8 @@ pub struct App {
     pub guesses: Guesses,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
+    /// Which requests are being served.
+    pub traffic: Traffic,
 }
 
 impl App {

@@ -75,12 +75,11 @@ impl Stream for Body {
         let next = Pin::new(&mut arriving.payload).poll_next(context);
         match next {
             Poll::Ready(None) => arriving.complete = true,
-            Poll::Ready(Some(_)) => {}
             Poll::Pending if arriving.deadline.as_mut().poll(context).is_ready() => {
                 let late = io::Error::new(io::ErrorKind::TimedOut, "the body takes too long");
                 return Poll::Ready(Some(Err(PayloadError::Io(late))));
             }
-            Poll::Pending => {}
+            Poll::Ready(Some(_)) | Poll::Pending => {}
         }
         next
     }
@@ -120,7 +119,7 @@ mod tests {
     #[actix_web::test]
     async fn a_body_that_arrives_is_read_as_it_is() {
         let chunks = stream::iter([Ok(Bytes::from_static(b"a")), Ok(Bytes::from_static(b"b"))]);
-        let mut body = Body::new(payload(chunks), Duration::from_secs(60));
+        let mut body = Body::new(payload(chunks), Duration::from_mins(1));
         assert_eq!(body.next().await.unwrap().unwrap(), "a");
         assert!(!body.is_complete());
         assert_eq!(body.next().await.unwrap().unwrap(), "b");

@@ -1,5 +1,8 @@
 //! How often user codes may be guessed (RFC 8628, section 5.1): a budget per address, and one for everybody that
 //! shrinks as live codes grow, so that the chance to hit any of them stays at 2^-20 within a code's life.
+//!
+//! A guess is paid for before it is looked up and given back when it was right: of many guesses at once, no more are
+//! looked up than the budget has.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,13 +13,18 @@ use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
 use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
-/// Wrong codes per address within a code's life: enough for honest typing, also behind a shared address.
-const PER_ADDRESS: u32 = 30;
+/// Wrong codes per address within a code's life: enough for honest typing, also behind a shared address. Never more
+/// than half of everybody's, so that one address cannot lock all others out.
+const PER_ADDRESS: u64 = 30;
+/// The budget is made for this many live codes at most. Were it to go on shrinking, it would reach zero, and whoever
+/// asks for enough codes could keep everybody from entering theirs.
+const LIVE_CODES: u64 = 10_000;
 /// Addresses remembered at most.
 const CAPACITY: usize = 100_000;
 /// The life of a code is cut into this many slices, and the oldest falls off.
 const SLICES: usize = 15;
-const SLICE: Millis = DEVICE_CODE_LIFETIME / 15;
+const SLICES_SIGNED: i64 = 15;
+const SLICE: Millis = DEVICE_CODE_LIFETIME / SLICES_SIGNED;
 
 /// Counts within the life of a code, to the slice.
 #[derive(Default, Clone, Copy)]
@@ -43,13 +51,23 @@ impl Sliding {
         }
     }
 
+    /// Takes one back that was added at `then`, unless it has aged away.
+    fn take_back(&mut self, then: Millis) {
+        let slice = then.div_euclid(SLICE);
+        if slice > self.newest - SLICES_SIGNED
+            && let Some(slot) = self.slot(slice)
+        {
+            *slot = slot.saturating_sub(1);
+        }
+    }
+
     fn total(&mut self, now: Millis) -> u64 {
         self.turn_to(now);
         self.slices.iter().sum()
     }
 
     fn slot(&mut self, slice: i64) -> Option<&mut u64> {
-        let index = usize::try_from(slice.rem_euclid(15)).unwrap_or_default();
+        let index = usize::try_from(slice.rem_euclid(SLICES_SIGNED)).unwrap_or_default();
         self.slices.get_mut(index)
     }
 }
@@ -57,8 +75,25 @@ impl Sliding {
 #[derive(Default)]
 struct Counts {
     live_codes: Sliding,
-    misses: Sliding,
-    by_address: HashMap<IpAddr, (u32, Millis)>,
+    spent: Sliding,
+    by_address: HashMap<IpAddr, (u64, Millis)>,
+}
+
+impl Counts {
+    /// What `address` spent, and when that is forgotten.
+    fn entry(&mut self, address: IpAddr, now: Millis) -> &mut (u64, Millis) {
+        if self.by_address.len() >= CAPACITY {
+            self.by_address.retain(|_, (_, until)| *until > now);
+            if self.by_address.len() >= CAPACITY {
+                self.by_address.clear();
+            }
+        }
+        let entry = self.by_address.entry(address).or_insert((0, now + DEVICE_CODE_LIFETIME));
+        if entry.1 <= now {
+            *entry = (0, now + DEVICE_CODE_LIFETIME);
+        }
+        entry
+    }
 }
 
 /// The budget is spent; when it makes sense to try again, in seconds.
@@ -86,37 +121,31 @@ impl Guesses {
         self.lock().live_codes.add(now, 1);
     }
 
-    /// Whether `address` may try a code.
-    pub fn allow(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
+    /// Pays for one guess of `address`. Call [`Guesses::give_back`] unless it was wrong.
+    pub fn spend(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
         let mut counts = self.lock();
         let live = counts.live_codes.total(now);
-        if counts.misses.total(now) >= global_budget(live) {
+        let everybodys = global_budget(live);
+        if counts.spent.total(now) >= everybodys {
             return Err(BudgetSpent { retry_after: 60 });
         }
-        match counts.by_address.get(&address) {
-            Some((misses, until)) if *until > now && *misses >= PER_ADDRESS => {
-                let seconds = (until - now).div_euclid(1000) + 1;
-                Err(BudgetSpent { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes that `address` tried a code that does not exist.
-    pub fn missed(&self, address: IpAddr, now: Millis) {
-        let mut counts = self.lock();
-        counts.misses.add(now, 1);
-        if counts.by_address.len() >= CAPACITY {
-            counts.by_address.retain(|_, (_, until)| *until > now);
-            if counts.by_address.len() >= CAPACITY {
-                counts.by_address.clear();
-            }
-        }
-        let entry = counts.by_address.entry(address).or_insert((0, now + DEVICE_CODE_LIFETIME));
-        if entry.1 <= now {
-            *entry = (0, now + DEVICE_CODE_LIFETIME);
+        let entry = counts.entry(address, now);
+        if entry.0 >= PER_ADDRESS.min(everybodys / 2) {
+            let seconds = (entry.1 - now).div_euclid(1000) + 1;
+            return Err(BudgetSpent { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) });
         }
         entry.0 += 1;
+        counts.spent.add(now, 1);
+        Ok(())
+    }
+
+    /// The guess that `address` paid for at `then` was not wrong.
+    pub fn give_back(&self, address: IpAddr, then: Millis) {
+        let mut counts = self.lock();
+        counts.spent.take_back(then);
+        if let Some((spent, _)) = counts.by_address.get_mut(&address) {
+            *spent = spent.saturating_sub(1);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -130,7 +159,7 @@ fn global_budget(live_codes: u64) -> u64 {
     for _ in 0..USER_CODE_LENGTH {
         space *= USER_CODE_ALPHABET.len() as u64;
     }
-    (space >> 20) / live_codes.max(1)
+    (space >> 20) / live_codes.clamp(1, LIVE_CODES)
 }
 
 #[cfg(test)]
@@ -147,23 +176,44 @@ mod tests {
         assert_eq!(global_budget(1), 24_414);
         assert_eq!(global_budget(10_000), 2);
         let guesses = Guesses::with_live_codes(10_000, 0);
-        guesses.missed(address(1), 0);
-        assert_eq!(guesses.allow(address(2), 0), Ok(()));
-        guesses.missed(address(3), 0);
-        assert!(guesses.allow(address(2), 0).is_err());
-        // Codes and misses age alike.
-        assert_eq!(guesses.allow(address(2), DEVICE_CODE_LIFETIME), Ok(()));
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+        assert!(guesses.spend(address(3), 0).is_err());
+        // Codes and guesses age alike.
+        assert_eq!(guesses.spend(address(3), DEVICE_CODE_LIFETIME), Ok(()));
+    }
+
+    #[test]
+    fn any_number_of_codes_leaves_room_for_honest_people() {
+        let guesses = Guesses::with_live_codes(1_000_000, 0);
+        for round in 0..100 {
+            assert_eq!(guesses.spend(address(1), round), Ok(()));
+            guesses.give_back(address(1), round);
+        }
     }
 
     #[test]
     fn one_address_spends_only_its_own() {
         let guesses = Guesses::default();
         for _ in 0..PER_ADDRESS {
-            assert_eq!(guesses.allow(address(1), 0), Ok(()));
-            guesses.missed(address(1), 0);
+            assert_eq!(guesses.spend(address(1), 0), Ok(()));
         }
-        assert!(guesses.allow(address(1), 1).is_err());
-        assert_eq!(guesses.allow(address(2), 1), Ok(()));
-        assert_eq!(guesses.allow(address(1), DEVICE_CODE_LIFETIME), Ok(()));
+        assert!(guesses.spend(address(1), 1).is_err());
+        assert_eq!(guesses.spend(address(2), 1), Ok(()));
+        assert_eq!(guesses.spend(address(1), DEVICE_CODE_LIFETIME), Ok(()));
+        // With many codes the budget is small, and still nobody has all of it.
+        let guesses = Guesses::with_live_codes(10_000, 0);
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert!(guesses.spend(address(1), 0).is_err());
+        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_late_leaves_newer_guesses_alone() {
+        let guesses = Guesses::default();
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert_eq!(guesses.spend(address(2), DEVICE_CODE_LIFETIME), Ok(()));
+        guesses.give_back(address(1), 0);
+        assert_eq!(guesses.lock().spent.total(DEVICE_CODE_LIFETIME), 1);
     }
 }

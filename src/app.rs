@@ -1,55 +1,96 @@
 //! The route table: every URL and its handler. Who may call it stands in the handler's signature.
 
 use actix_web::HttpResponse;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 
+use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
-use crate::http::resource::at;
+use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
-use crate::{account, dev, device, health, login, oidc, sessions};
+use crate::{account, dev, device, end_users, health, invitations, login, members, oidc, orgs, sessions};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
-pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(at("/health/live").get(health::live).done())
-        .service(at("/health/ready").get(health::ready).done())
-        .service(at("/health").get(health::ready).done())
-        .service(at("/.well-known/jwks.json").get(oidc::jwks).done())
-        .service(at("/.well-known/openid-configuration").get(oidc::metadata).done())
-        .service(at("/.well-known/oauth-authorization-server").get(oidc::metadata).done())
-        .service(at("/assets/gatehouse.css").get(assets::stylesheet).done())
+#[must_use]
+pub fn routes() -> Vec<At> {
+    vec![
+        at("/health/live").get(health::live),
+        at("/health/ready").get(health::ready),
+        at("/health").get(health::ready),
+        at("/.well-known/jwks.json").get(oidc::jwks),
+        at("/.well-known/openid-configuration").get(oidc::metadata),
+        at("/.well-known/oauth-authorization-server").get(oidc::metadata),
+        at("/assets/gatehouse.css").get(assets::stylesheet),
         // Tokens.
-        .service(at("/auth/token").post(sessions::handlers::token).done())
-        .service(at("/oauth/token").post(sessions::handlers::token).done())
-        .service(at("/api/auth/refresh").post(sessions::handlers::refresh).done())
-        .service(at("/api/auth/logout").post(sessions::handlers::logout).done())
+        at("/auth/token").post(sessions::handlers::token),
+        at("/oauth/token").post(sessions::handlers::token),
+        at("/api/auth/refresh").post(sessions::handlers::refresh),
+        at("/api/auth/logout").post(sessions::handlers::logout),
         // Devices.
-        .service(at("/auth/device/code").post(device::handlers::issue).done())
-        .service(at("/oauth/device_authorization").post(device::handlers::issue).done())
-        .service(at("/auth/device/verify").post(device::handlers::verify).done())
-        .service(at("/activate").get(device::handlers::activate).done())
-        .service(at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide).done())
+        at("/auth/device/code").post(device::handlers::issue),
+        at("/oauth/device_authorization").post(device::handlers::issue),
+        at("/auth/device/verify").post(device::handlers::verify),
+        at("/activate").get(device::handlers::activate),
+        at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
-        .service(
-            at("/oauth/authorize")
-                .get(login::handlers::authorize)
-                .post(login::handlers::authorize_by_form)
-                .done(),
-        )
-        .service(at("/auth/admin/{provider}").get(login::handlers::start_admin).done())
-        .service(at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin).done())
-        .service(at("/auth/{provider}").get(login::handlers::start).done())
-        .service(at("/auth/{provider}/callback").get(login::handlers::callback).done())
+        at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/auth/admin/{provider}").get(login::handlers::start_admin),
+        at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
+        at("/auth/{provider}").get(login::handlers::start),
+        at("/auth/{provider}/callback").get(login::handlers::callback),
         // The signed-in user.
-        .service(at("/api/user").get(account::user).done())
-        .default_service(web::to(nothing_here));
+        at("/api/user").get(account::user),
+        // Invitations.
+        at("/api/organizations/{org}/invitations")
+            .get(invitations::handlers::list)
+            .post(invitations::handlers::create),
+        at("/api/organizations/{org}/invitations/{invitation}")
+            .post(invitations::handlers::cancel)
+            .delete(invitations::handlers::cancel),
+        at("/api/invitations").get(invitations::handlers::mine),
+        at("/api/invitations/accept").post(invitations::handlers::accept),
+        at("/api/invitations/decline").post(invitations::handlers::decline),
+        at("/invitations/accept").get(invitations::acceptance::show),
+        at("/invitations/confirm")
+            .get(invitations::acceptance::confirm)
+            .post(invitations::acceptance::decide),
+        // Organizations, their teams and their users.
+        at("/api/organizations").get(orgs::handlers::list).post(orgs::handlers::register),
+        at("/api/organizations/{org}").get(orgs::handlers::show).patch(orgs::handlers::rename),
+        at("/api/organizations/{org}/transfer-ownership").post(members::handlers::transfer),
+        at("/api/organizations/{org}/members").get(members::handlers::list),
+        at("/api/organizations/{org}/members/transfer-ownership").post(members::handlers::transfer),
+        at("/api/organizations/{org}/members/{user_id}")
+            .patch(members::handlers::change_role)
+            .post(members::handlers::remove)
+            .delete(members::handlers::remove),
+        at("/api/organizations/{org}/users").get(end_users::handlers::list),
+        at("/api/organizations/{org}/users/{user_id}")
+            .get(end_users::handlers::show)
+            .delete(end_users::handlers::erase),
+        at("/api/organizations/{org}/users/{user_id}/sessions").delete(end_users::handlers::sign_out),
+    ]
 }
 
 /// What dev mode adds. Outside it these addresses do not exist.
-pub fn dev_routes(cfg: &mut ServiceConfig) {
-    cfg.configure(dev::provider::configure)
-        .service(at("/dev").get(dev::demo::page).done())
-        .service(at("/dev/callback").get(dev::demo::page).done())
-        .service(at("/dev/app.js").get(assets::demo_script).done());
+#[must_use]
+pub fn dev_routes() -> Vec<At> {
+    let mut routes = dev::provider::routes();
+    routes.extend([
+        at("/").get(dev::demo::welcome),
+        at("/dev").get(dev::demo::page),
+        at("/dev/callback").get(dev::demo::page),
+        at("/dev/app.js").get(assets::demo_script),
+    ]);
+    routes
+}
+
+/// Makes the table answer; with a dev provider, what dev mode adds as well.
+pub fn configure(cfg: &mut ServiceConfig, dev_provider: Option<Data<DevProvider>>) {
+    if let Some(provider) = dev_provider {
+        mount(cfg.app_data(provider), dev_routes());
+    }
+    mount(cfg, routes());
+    cfg.default_service(web::to(nothing_here));
 }
 
 async fn nothing_here() -> Result<HttpResponse, Error> {

@@ -21,12 +21,17 @@ use actix_web::middleware::Next;
 use actix_web::rt::time::{Instant, sleep};
 use actix_web::web::Data;
 use socket2::SockRef;
+use tokio::task::JoinHandle;
 
 use crate::state::App;
 use crate::telemetry;
 
 /// What a connection that was accepted needs at most to bring its request before a worker, on a busy machine.
 const QUIET: Duration = Duration::from_millis(100);
+/// Requests in flight get this long.
+const LONGEST: Duration = Duration::from_secs(28);
+/// Then actix closes what is left, and cuts what is still in flight after this many seconds.
+pub const CLOSE_SECONDS: u64 = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Which requests are being served.
@@ -103,6 +108,50 @@ impl Door {
         }
         // Or actix would try again and again to accept from it.
         server.pause().await;
+    }
+}
+
+/// Runs the course above. A second signal cuts it short.
+pub async fn in_good_order(
+    traffic: &Traffic,
+    door: &Door,
+    (handle, server): (&ServerHandle, JoinHandle<io::Result<()>>),
+) {
+    let course = async {
+        door.close(handle).await;
+        traffic.settled(LONGEST).await;
+        handle.stop(true).await;
+    };
+    tokio::select! {
+        () = course => log::info!(step = "requests finished"; "stopping"),
+        _ = stop_signal() => {
+            log::warn!(step = "second signal, requests cut"; "stopping");
+            // A stop that is under way takes no further orders; letting go of the server ends its workers at once.
+            server.abort();
+        }
+    }
+}
+
+/// Waits for the next signal that asks the process to stop, and tells its name.
+#[cfg(unix)]
+pub async fn stop_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        },
+        // Without handlers the operating system's own rules apply: the process dies at the signal.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Waits for the next signal that asks the process to stop, and tells its name.
+#[cfg(not(unix))]
+pub async fn stop_signal() -> &'static str {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => "Ctrl-C",
+        Err(_) => std::future::pending().await,
     }
 }
 

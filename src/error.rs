@@ -7,79 +7,57 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use gatehouse_actors::error::{OpError, StoreError};
 
-/// The stable code of an error, as in the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are the documentation; the contract has the table
-pub enum Code {
-    BadRequest,
-    ValidationFailed,
-    DeviceCodePending,
-    SlowDown,
-    DeviceCodeExpired,
-    AccessDenied,
-    InvalidGrant,
-    UnsupportedGrantType,
-    Unauthorized,
-    TokenExpired,
-    JwtError,
-    InvalidClient,
-    Forbidden,
-    OrganizationNotActive,
-    NotFound,
-    MethodNotAllowed,
-    Conflict,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    RateLimited,
-    InternalServerError,
-    OAuthError,
-    ServiceUnavailable,
-}
+/// Declares the codes and their table in one, so that neither can lack what the other has.
+macro_rules! codes {
+    ($($code:ident: $status:ident, $name:literal, $oauth:literal;)+) => {
+        /// The stable code of an error. Clients rely on it; `docs/errors.md` explains each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs)] // the names are the documentation; docs/errors.md has the table
+        pub enum Code {
+            $($code),+
+        }
 
-impl Code {
-    /// Name, status and the RFC 6749 / RFC 8628 error code: the whole table.
-    #[must_use]
-    pub fn row(self) -> (&'static str, StatusCode, &'static str) {
-        match self {
-            Self::BadRequest => ("BAD_REQUEST", StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::ValidationFailed => ("VALIDATION_FAILED", StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::DeviceCodePending => {
-                ("DEVICE_CODE_PENDING", StatusCode::BAD_REQUEST, "authorization_pending")
-            }
-            Self::SlowDown => ("SLOW_DOWN", StatusCode::BAD_REQUEST, "slow_down"),
-            Self::DeviceCodeExpired => ("DEVICE_CODE_EXPIRED", StatusCode::BAD_REQUEST, "expired_token"),
-            Self::AccessDenied => ("ACCESS_DENIED", StatusCode::BAD_REQUEST, "access_denied"),
-            Self::InvalidGrant => ("INVALID_GRANT", StatusCode::BAD_REQUEST, "invalid_grant"),
-            Self::UnsupportedGrantType => {
-                ("UNSUPPORTED_GRANT_TYPE", StatusCode::BAD_REQUEST, "unsupported_grant_type")
-            }
-            Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED, "invalid_token"),
-            Self::TokenExpired => ("TOKEN_EXPIRED", StatusCode::UNAUTHORIZED, "invalid_token"),
-            Self::JwtError => ("JWT_ERROR", StatusCode::UNAUTHORIZED, "invalid_token"),
-            Self::InvalidClient => ("INVALID_CLIENT", StatusCode::UNAUTHORIZED, "invalid_client"),
-            Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN, "access_denied"),
-            Self::OrganizationNotActive => {
-                ("ORGANIZATION_NOT_ACTIVE", StatusCode::FORBIDDEN, "access_denied")
-            }
-            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND, "invalid_request"),
-            Self::MethodNotAllowed => {
-                ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED, "invalid_request")
-            }
-            Self::Conflict => ("CONFLICT", StatusCode::CONFLICT, "invalid_request"),
-            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
-            Self::UnsupportedMediaType => {
-                ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request")
-            }
-            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS, "slow_down"),
-            Self::InternalServerError => {
-                ("INTERNAL_SERVER_ERROR", StatusCode::INTERNAL_SERVER_ERROR, "server_error")
-            }
-            Self::OAuthError => ("OAUTH_ERROR", StatusCode::BAD_GATEWAY, "server_error"),
-            Self::ServiceUnavailable => {
-                ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$code),+];
+
+            /// Name, status and the RFC 6749 / RFC 8628 error code.
+            #[must_use]
+            pub fn row(self) -> (&'static str, StatusCode, &'static str) {
+                match self {
+                    $(Self::$code => ($name, StatusCode::$status, $oauth)),+
+                }
             }
         }
-    }
+    };
+}
+
+codes! {
+    BadRequest: BAD_REQUEST, "BAD_REQUEST", "invalid_request";
+    ValidationFailed: BAD_REQUEST, "VALIDATION_FAILED", "invalid_request";
+    DeviceCodePending: BAD_REQUEST, "DEVICE_CODE_PENDING", "authorization_pending";
+    SlowDown: BAD_REQUEST, "SLOW_DOWN", "slow_down";
+    DeviceCodeExpired: BAD_REQUEST, "DEVICE_CODE_EXPIRED", "expired_token";
+    AccessDenied: BAD_REQUEST, "ACCESS_DENIED", "access_denied";
+    InvalidGrant: BAD_REQUEST, "INVALID_GRANT", "invalid_grant";
+    UnsupportedGrantType: BAD_REQUEST, "UNSUPPORTED_GRANT_TYPE", "unsupported_grant_type";
+    InvitationExpired: BAD_REQUEST, "INVITATION_EXPIRED", "invalid_request";
+    TeamLimitExceeded: BAD_REQUEST, "TEAM_LIMIT_EXCEEDED", "invalid_request";
+    Unauthorized: UNAUTHORIZED, "UNAUTHORIZED", "invalid_token";
+    TokenExpired: UNAUTHORIZED, "TOKEN_EXPIRED", "invalid_token";
+    JwtError: UNAUTHORIZED, "JWT_ERROR", "invalid_token";
+    InvalidClient: UNAUTHORIZED, "INVALID_CLIENT", "invalid_client";
+    Forbidden: FORBIDDEN, "FORBIDDEN", "access_denied";
+    OrganizationNotActive: FORBIDDEN, "ORGANIZATION_NOT_ACTIVE", "access_denied";
+    NotFound: NOT_FOUND, "NOT_FOUND", "invalid_request";
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "invalid_request";
+    Conflict: CONFLICT, "CONFLICT", "invalid_request";
+    PayloadTooLarge: PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "invalid_request";
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "invalid_request";
+    RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "slow_down";
+    InternalServerError: INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR", "server_error";
+    OAuthError: BAD_GATEWAY, "OAUTH_ERROR", "server_error";
+    ServiceUnavailable: SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "temporarily_unavailable";
 }
 
 /// What goes wrong while a request is served.
@@ -96,7 +74,7 @@ pub struct Error {
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
-    pub allow: Option<&'static str>,
+    pub allow: Option<Box<str>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use gatehouse_actors::data::installation::ProbeWrites;
 use gatehouse_actors::data::organizations::Ping;
 use gatehouse_actors::message::Snapshot;
 use serde_json::{Map, Value, json};
@@ -26,6 +27,11 @@ pub async fn ready(app: Data<App>, _call: Call<Anonymous>) -> Result<HttpRespons
     }
     if let Some(actor) = app.store.dead_actor() {
         return Err(not_ready(format!("the {actor} died")));
+    }
+    if app.store.writes_failing() {
+        // Reads go on while the disk is full or broken; a probe finds out when it is not any more.
+        let probe = app.store.write(ProbeWrites { now: app.clock.now() }).await;
+        probe.map_err(|_| not_ready("writes fail".to_owned()))?;
     }
     app.store.read(Ping).await.map_err(|error| not_ready(error.to_string()))?;
     let actors: Map<String, Value> = app

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
+use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
 use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
@@ -24,7 +25,7 @@ use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
-use crate::app::{dev_routes, routes};
+use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
@@ -38,7 +39,9 @@ use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH}
 use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
+use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
+use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::{HttpClient, Provider, install_crypto_provider};
@@ -48,10 +51,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A client gets this long from connecting to the end of the head of its first request. Not so short that browsers,
 /// which connect before they know what to ask, are told 408 all the time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// Requests in flight get this long when the process stops.
-const DRAIN: Duration = Duration::from_secs(28);
-/// Then actix closes what is left, and cuts what is still in flight after this many seconds.
-const CLOSE_SECONDS: u64 = 2;
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -59,7 +58,7 @@ const READERS: u32 = 2;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; set SERVER_HOST and SERVER_PORT to a free address")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -72,6 +71,16 @@ pub enum StartError {
     /// The first reads or writes failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database belongs to the other mode.
+    #[error(
+        "this database is for {found} mode and cannot be opened in {mode} mode: set DATABASE_URL to another file"
+    )]
+    OtherMode {
+        /// What it is for.
+        found: String,
+        /// How it was to be opened.
+        mode: &'static str,
+    },
     /// The signing keys could not be made ready.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -102,6 +111,7 @@ pub struct Running {
     handle: ServerHandle,
     door: Door,
     actors: ActorSystem,
+    mail_room: Option<MailRoom>,
     bell: DeathBell,
 }
 
@@ -121,19 +131,30 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let keys = RootKeys::derive(config.root_secret.expose());
     let actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
+    claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
     let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let dev_provider = match config.mode {
-        Mode::Dev => Some(start_dev(&store, &random, &base_url, (&dev_secret, &clock)).await?),
+        Mode::Dev => {
+            let owner = config.platform_owner_email.as_deref();
+            store
+                .write(dev::seed::organization(&random, &base_url, owner, clock.now()))
+                .await
+                .map_err(unrefused)?;
+            Some(dev_provider(&base_url, &dev_secret, &clock)?)
+        }
         Mode::Production => None,
     };
     let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
+    let mail_room = config.mail.as_ref().map(|settings| MailRoom::open(settings, &base_url));
     let app = Data::new(App {
         cookies: CookieJar { secure: base_url.starts_with("https:") },
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
+        token_guesses: TokenGuesses::default(),
+        mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
         base_url: base_url.clone(),
@@ -149,13 +170,35 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let bell = actors.death_bell();
-    Ok(Running { base_url, port, app, server: tokio::task::spawn_local(server), handle, door, actors, bell })
+    Ok(Running {
+        base_url,
+        port,
+        app,
+        server: tokio::task::spawn_local(server),
+        handle,
+        door,
+        actors,
+        mail_room,
+        bell,
+    })
 }
 
 fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
     ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+}
+
+/// A database is for dev mode or for real, never for both.
+async fn claim_mode(store: &Store, mode: Mode) -> Result<(), StartError> {
+    let mode = match mode {
+        Mode::Dev => "dev",
+        Mode::Production => "production",
+    };
+    store.write(ClaimMode { mode }).await.map_err(|error| match error {
+        OpError::Refused(OtherMode(found)) => StartError::OtherMode { found, mode },
+        OpError::Store(error) => error.into(),
+    })
 }
 
 /// Opens the signing keys; the first start makes one.
@@ -172,13 +215,11 @@ async fn signing_keys(
     Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
 }
 
-async fn start_dev(
-    store: &Store,
-    random: &Random,
+fn dev_provider(
     base_url: &str,
-    (secret, clock): (&Secret<String>, &Arc<dyn Clock>),
+    secret: &Secret<String>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Data<DevProvider>, StartError> {
-    store.write(dev::seed::organization(random, base_url, clock.now())).await.map_err(unrefused)?;
     let callbacks =
         vec![format!("{base_url}/auth/dev/callback"), format!("{base_url}/auth/admin/dev/callback")];
     let issuer = format!("{base_url}{MOUNT_PATH}");
@@ -217,7 +258,6 @@ fn serve(
 ) -> std::io::Result<actix_web::dev::Server> {
     let workers = app.config.workers;
     let factory = move || {
-        let with_dev = dev_provider.clone();
         ActixApp::new()
             .app_data(app.clone())
             .app_data(HttpClient::new())
@@ -226,35 +266,43 @@ fn serve(
             .wrap(from_fn(dialect::render_errors))
             .wrap(from_fn(body::bounded))
             .wrap(from_fn(drain::farewell))
-            .configure(|cfg| {
-                if let Some(provider) = with_dev {
-                    cfg.app_data(provider).configure(dev_routes);
-                }
-                routes(cfg);
-            })
+            .configure(|cfg| configure(cfg, dev_provider.clone()))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(CLOSE_SECONDS)
+        .shutdown_timeout(drain::CLOSE_SECONDS)
         .disable_signals()
         .listen(listener)?
         .run())
 }
 
 impl Running {
+    /// What the handlers share, for who has to look inside a running server.
+    #[must_use]
+    pub fn app(&self) -> Data<App> {
+        self.app.clone()
+    }
+
+    /// Stops at once: requests in flight are cut off, what was written is flushed.
+    pub async fn stop(self) {
+        self.app.draining.store(true, Ordering::Relaxed);
+        self.handle.stop(false).await;
+        self.actors.stop().await;
+    }
+
     /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
     /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, door, actors, bell, .. } = self;
+        let Self { app, server, handle, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
                 flatten(outcome)?;
                 None
             }
-            signal = stop_signal() => {
+            signal = drain::stop_signal() => {
                 log::info!(step = "signal", signal = signal; "stopping");
                 None
             }
@@ -262,7 +310,10 @@ impl Running {
         };
         app.draining.store(true, Ordering::Relaxed);
         if !server.is_finished() {
-            drain(&app.traffic, &door, (&handle, server)).await;
+            drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
+        }
+        if let Some(mail_room) = mail_room {
+            mail_room.close().await;
         }
         actors.stop().await;
         log::info!(step = "done"; "stopping");
@@ -270,47 +321,6 @@ impl Running {
     }
 }
 
-async fn drain(
-    traffic: &Traffic,
-    door: &Door,
-    (handle, server): (&ServerHandle, JoinHandle<std::io::Result<()>>),
-) {
-    let in_good_order = async {
-        door.close(handle).await;
-        traffic.settled(DRAIN).await;
-        handle.stop(true).await;
-    };
-    tokio::select! {
-        () = in_good_order => log::info!(step = "requests finished"; "stopping"),
-        _ = stop_signal() => {
-            log::warn!(step = "second signal, requests cut"; "stopping");
-            // A stop that is under way takes no further orders; letting go of the server ends its workers at once.
-            server.abort();
-        }
-    }
-}
-
 fn flatten(outcome: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), std::io::Error> {
     outcome.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        // Without handlers the operating system's own rules apply: the process dies at the signal.
-        _ => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn stop_signal() -> &'static str {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => "Ctrl-C",
-        Err(_) => std::future::pending().await,
-    }
 }

@@ -8,7 +8,6 @@ use gatehouse_actors::clock::{Clock, Millis};
 use gatehouse_actors::data::sessions::Subject;
 use gatehouse_actors::store::Store;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::config::Config;
 use crate::config::provider::ProviderKind;
@@ -18,6 +17,8 @@ use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
+use crate::mail::Mailer;
+use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::Provider;
@@ -51,6 +52,10 @@ pub struct App {
     pub pacing: Pacing,
     /// How often user codes may be guessed.
     pub guesses: Guesses,
+    /// How often tokens of invitations may be guessed.
+    pub token_guesses: TokenGuesses,
+    /// Takes mail to be sent.
+    pub mailer: Mailer,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
     /// Which requests are being served.
@@ -82,7 +87,7 @@ impl App {
     /// The redirect URIs of the platform realm's client: what `PLATFORM_ADMIN_REDIRECT_URI` says, and nothing else.
     #[must_use]
     pub fn platform_redirect_uris(&self) -> Vec<String> {
-        self.config.platform_admin_redirect_uri.iter().map(ToString::to_string).collect()
+        self.config.platform_admin_redirect_uri.iter().cloned().collect()
     }
 
     /// Whether the process is about to stop.
@@ -92,11 +97,23 @@ impl App {
     }
 }
 
-/// A moment as RFC 3339 in UTC with `Z`, to the millisecond.
+/// A moment as RFC 3339 in UTC with `Z`, always to the millisecond.
 #[must_use]
 pub fn rfc3339(moment: Millis) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment) * 1_000_000)
-        .ok()
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    let Ok(time) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment) * 1_000_000) else {
+        return String::new();
+    };
+    let (date, (hour, minute, second, milli)) = (time.date(), time.to_hms_milli());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_one_length() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_795_492_044_600), "2026-11-24T03:47:24.600Z");
+    }
 }

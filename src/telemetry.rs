@@ -17,8 +17,8 @@ use crate::config::{LogFormat, LogSettings};
 /// Crates that may log at any level: ours, whose every line is reviewed for secrets.
 const OURS: [&str; 2] = ["gatehouse", "gatehouse_actors"];
 
-/// Crates whose `info` lines tell of starts and migrations, and hold nothing of a request.
-const HARMLESS: [&str; 3] = ["actix_server", "actix_rt", "refinery_core"];
+/// Crates whose `info` lines tell of starts and stops, and hold nothing of a request.
+const HARMLESS: [&str; 2] = ["actix_server", "actix_rt"];
 
 /// A logger was already installed in this process.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +239,11 @@ pub fn print_failure(out: &mut dyn Write, error: &dyn std::error::Error) -> io::
     let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}"); // writing to a String cannot fail
+        let why = inner.to_string();
+        // Many errors end with their cause's text already.
+        if !text.ends_with(&why) {
+            let _ = write!(text, ": {why}"); // writing to a String cannot fail
+        }
         cause = inner.source();
     }
     writeln!(out, "{}", Printable(&text))
@@ -300,6 +304,23 @@ mod tests {
         let record = Record::builder().level(Level::Warn).args(format_args!("x")).key_values(&pairs).build();
         let json: Json = serde_json::from_str(&json_line(TIME, &record)).unwrap();
         assert_eq!(json["fields"], serde_json::json!({"n": 7, "ok": true}));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failure {
+        #[error("cannot listen: {0}")]
+        Told(#[source] io::Error),
+        #[error("cannot listen")]
+        Untold(#[source] io::Error),
+    }
+
+    #[test]
+    fn a_failure_tells_its_cause_once() {
+        for error in [Failure::Told(io::Error::other("taken")), Failure::Untold(io::Error::other("taken"))] {
+            let mut out = Vec::new();
+            print_failure(&mut out, &error).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), "error: cannot listen: taken\n");
+        }
     }
 
     #[derive(Default)]

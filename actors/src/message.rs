@@ -22,7 +22,7 @@ pub trait ReadOp: Send + 'static {
     /// Which readers answer it.
     const LANE: Lane = Lane::Fast;
 
-    /// Asks the database. A [`ReadTx`] cannot write: a read that writes does not compile.
+    /// Asks the database. A [`ReadTx`] has no `execute`, and its connection refuses whatever writes all the same.
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError>;
 }
 

@@ -1,6 +1,7 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
@@ -35,6 +36,7 @@ pub struct Store {
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     pub(crate) bell: DeathBell,
+    pub(crate) writes_failing: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -74,6 +76,12 @@ impl Store {
             self.checkpointer.send(Observe)
         );
         [queue, batcher, checkpointer].into_iter().flatten().collect()
+    }
+
+    /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.
+    #[must_use]
+    pub fn writes_failing(&self) -> bool {
+        self.writes_failing.load(Ordering::Relaxed)
     }
 
     /// The name of a vital actor that died, if one did: the process is on its way out.

@@ -1,6 +1,7 @@
 //! Every actor there is, in the order in which they start and stop.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix::{Actor, Addr, Arbiter, SyncArbiter};
 use thiserror::Error;
@@ -58,7 +59,8 @@ impl ActorSystem {
         let engine = Engine::new(&settings.path);
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
-        let writer = start_writer(&engine, ports.faults, &bell)?;
+        let writes_failing = Arc::new(AtomicBool::new(false));
+        let writer = start_writer(&engine, ports.faults, &bell, &writes_failing)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new()];
@@ -83,7 +85,16 @@ impl ActorSystem {
         };
         let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
         let bell_of_store = bell.clone();
-        let store = Store { fast, report, queue, write_permits, batcher, checkpointer, bell: bell_of_store };
+        let store = Store {
+            fast,
+            report,
+            queue,
+            write_permits,
+            batcher,
+            checkpointer,
+            bell: bell_of_store,
+            writes_failing,
+        };
         Ok(Self { store, arbiters, bell, _lock: lock })
     }
 
@@ -131,14 +142,16 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
+    failing: &Arc<AtomicBool>,
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
-    let (engine, bell) = (engine.clone(), bell.clone());
+    let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
         faults: Arc::clone(&faults),
         bell: bell.clone(),
+        failing: Arc::clone(&failing),
     }))
 }

@@ -6,6 +6,7 @@
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, Handler, Message, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -93,6 +94,8 @@ pub(crate) struct Writer {
     pub(crate) connection: Option<WriteConnection>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) bell: DeathBell,
+    /// Set while the engine or the disk refuses writes; cleared by the next commit.
+    pub(crate) failing: Arc<AtomicBool>,
 }
 
 impl Actor for Writer {
@@ -127,6 +130,7 @@ impl Writer {
     fn commit_and_answer(&mut self, mut batch: Vec<Box<dyn QueuedWrite>>) -> Done {
         let operations = batch.len() as u64;
         let mut commits = 1;
+        let mut failing = false;
         match self.commit(&mut batch) {
             Ok(()) => {}
             Err(error) if error.blames_one_operation() && batch.len() > 1 => {
@@ -140,9 +144,11 @@ impl Writer {
             }
             Err(error) => {
                 log::error!(operations = operations, reason:% = error; "commit failed");
+                failing = matches!(error, StoreError::Failed(_));
                 fail(&mut batch, &error);
             }
         }
+        self.failing.store(failing, Ordering::Relaxed);
         for op in batch {
             op.answer();
         }

@@ -1,4 +1,4 @@
-// The shapes of refusals, in the three renderings of the contract (section 0).
+// The shapes of refusals, in the three renderings of docs/errors.md.
 
 import assert from 'node:assert/strict';
 

@@ -1,4 +1,4 @@
-// The journeys of the contract as an app or a terminal takes them, step by step, so that a test can stop or bend one.
+// The journeys as an app or a terminal takes them, step by step, so that a test can stop or bend one.
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';

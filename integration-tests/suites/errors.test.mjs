@@ -1,4 +1,4 @@
-// Everything that can be said wrongly over HTTP, and the shape of the answer (contract section 0).
+// Everything that can be said wrongly over HTTP, and the shape of the answer.
 
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';

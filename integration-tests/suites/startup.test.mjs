@@ -173,6 +173,22 @@ scenario('two processes never share one database', async (stage) => {
   await signIn(server, 'dev', { email: 'ada@example.test' });
 });
 
+scenario('a database of dev mode is not opened in production, nor the other way round', async (stage) => {
+  const dev = await stage.gatehouse();
+  await dev.stop();
+  const settings = { ...productionEnv(dev.dir, await freePort()), DATABASE_URL: `sqlite:${path.join(dev.dir, 'data', 'gatehouse.db')}` };
+  const refused = await runToEnd(['serve'], { cwd: dev.dir, env: settings });
+  assert(refused.code > 0);
+  assert.match(refused.stderr, /dev mode.*DATABASE_URL/);
+
+  const real = await stage.gatehouse({ dev: false });
+  await real.stop();
+  const file = path.join(real.dir, 'store', 'gatehouse.db');
+  const other = await runToEnd(['serve', '--dev'], { cwd: real.dir, env: { SERVER_PORT: '0', DATABASE_URL: `sqlite:${file}` } });
+  assert(other.code > 0);
+  assert.match(other.stderr, /production mode.*DATABASE_URL/);
+});
+
 scenario('a port that is taken is said plainly', async (stage) => {
   const server = await stage.gatehouse();
   await inFolder(async (dir) => {

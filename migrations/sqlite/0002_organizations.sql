@@ -19,7 +19,8 @@ CREATE INDEX memberships_user ON memberships (user_id);
 --   pending --accept--> accepted
 --   pending --decline--> declined
 --   pending --cancel--> cancelled
---   pending, and expires_at passed: expired (never stored, told by the clock)
+--   pending, and expires_at passed: expired (never stored, told by the clock). A new invitation for the same address
+--   cancels it to make room; decided_at >= expires_at then still says that it expired.
 CREATE TABLE invitations (
     id         INTEGER PRIMARY KEY,
     public_id  TEXT    NOT NULL UNIQUE,
@@ -112,3 +113,10 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE INDEX users_realm ON users (org_id, id);
 CREATE INDEX sessions_org ON sessions (org_id, id);
 CREATE INDEX sessions_service ON sessions (service_id);
+
+-- An erased user stays as an empty row, so that counts and history keep their sense. A sign-in at or before
+-- `signed_out_at` makes no living session any more, also when its code is redeemed later.
+--
+--   known --erase--> erased (erased_at set; no e-mail, name, picture or identity left)
+ALTER TABLE users ADD COLUMN erased_at INTEGER;
+ALTER TABLE users ADD COLUMN signed_out_at INTEGER;

@@ -84,16 +84,20 @@ keys! {
         "The Microsoft authority: a tenant of its own, or a sovereign cloud.";
     OIDC_ISSUER: plain, "required with `OIDC_CLIENT_ID` or `PLATFORM_OIDC_CLIENT_ID`",
         "The issuer of the generic OpenID provider, exactly as the provider writes it.";
-    PLATFORM_OWNER_EMAIL: plain, "nobody",
+    PLATFORM_OWNER_EMAIL: plain, "nobody (dev mode: `admin@example.com`)",
         "Whoever first signs in to the platform realm with this verified e-mail address becomes the platform owner.";
-    PLATFORM_ADMIN_REDIRECT_URI: plain, "this service's own page",
-        "Where the browser goes after a platform sign-in that names no redirect URI.";
+    PLATFORM_ADMIN_REDIRECT_URI: plain, "no sign-in to the platform realm for web apps; terminals can sign in",
+        "The one redirect URI that a platform sign-in may name: the page of your admin app that takes the code.";
     PLATFORM_DEVICE_ACTIVATION_URI: plain, "`BASE_URL` + `/activate`",
         "The page where platform administrators type the code that their terminal shows.";
     CORS_ALLOWED_ORIGINS: plain, "none",
-        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`.";
+        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`. Checked, but without effect in this version.";
     TRUSTED_PROXIES: plain, "none",
         "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
+    SMTP_URL: secret, "no mail is sent; invitations show their link once, to be passed on",
+        "The mail server: `smtps://user:password@host` (TLS from the start, port 465) or `smtp://user:password@host` (STARTTLS, port 587; in clear to loopback hosts only). Percent-encode special characters of user and password.";
+    MAIL_FROM: plain, "required with `SMTP_URL`",
+        "The sender of mail: an address, or `Name <address>`.";
     RUST_LOG: plain, "`info,actix_server=warn`",
         "What is logged, such as `info,gatehouse::device=debug`. Other people's crates never log below `warn`, since they could print secrets.";
     LOG_FORMAT: plain, "`text`",

@@ -8,6 +8,7 @@
 mod clients;
 mod dev_secrets;
 pub mod keys;
+pub mod mail;
 mod network;
 mod problems;
 pub mod provider;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use mail::MailSettings;
 use problems::Wrong;
 use provider::{ProviderKind, ProviderSettings};
 use reader::Reader;
@@ -36,6 +38,8 @@ pub use source::{Environment, Source};
 
 /// The folder that dev mode keeps its secrets and its database in.
 const DEV_FOLDER: &str = "data";
+/// The platform owner of dev mode, unless `PLATFORM_OWNER_EMAIL` names another.
+const DEV_PLATFORM_OWNER: &str = "admin@example.com";
 
 /// What the service is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +101,15 @@ pub struct Config {
     /// Who becomes the platform owner by a first, verified sign-in. Lower case.
     pub platform_owner_email: Option<String>,
     /// Where a platform sign-in ends that names no redirect URI.
-    pub platform_admin_redirect_uri: Option<Url>,
+    pub platform_admin_redirect_uri: Option<String>,
     /// The platform administrators' own activation page.
-    pub platform_device_activation_uri: Option<Url>,
+    pub platform_device_activation_uri: Option<String>,
     /// Web origins whose scripts may call the API, as browsers write them.
     pub cors_allowed_origins: Vec<String>,
     /// Peers whose forwarded headers count.
     pub trusted_proxies: Vec<IpNet>,
+    /// The mail server; none means that no mail is sent.
+    pub mail: Option<MailSettings>,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -131,12 +137,16 @@ impl Config {
         let port = read_port(reader);
         let workers = reader.parsed(keys::HTTP_WORKERS, workers).unwrap_or(4);
         let (providers, platform_providers) = clients::read(reader);
-        let platform_owner_email = reader.parsed(keys::PLATFORM_OWNER_EMAIL, network::email);
-        let platform_admin_redirect_uri = reader.parsed(keys::PLATFORM_ADMIN_REDIRECT_URI, network::safe_url);
+        let platform_owner_email = reader
+            .parsed(keys::PLATFORM_OWNER_EMAIL, network::email)
+            .or_else(|| (mode == Mode::Dev).then(|| DEV_PLATFORM_OWNER.to_owned()));
+        let platform_admin_redirect_uri =
+            reader.parsed(keys::PLATFORM_ADMIN_REDIRECT_URI, network::safe_text);
         let platform_device_activation_uri =
-            reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_url);
+            reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_text);
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
+        let mail = mail::read(reader);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -155,6 +165,7 @@ impl Config {
             platform_device_activation_uri,
             cors_allowed_origins,
             trusted_proxies,
+            mail,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.

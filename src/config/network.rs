@@ -30,6 +30,11 @@ pub fn is_confidential(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
+/// The same as [`safe_url`], kept as it is written: redirect URIs are compared character for character.
+pub(super) fn safe_text(text: &str) -> Result<String, Wrong> {
+    safe_url(text).map(|_| text.to_owned())
+}
+
 /// A URL that a secret or a code may travel to: `https`, or `http` to this machine itself.
 pub(super) fn safe_url(text: &str) -> Result<Url, Wrong> {
     let example = "set a full address such as https://login.example.com";

@@ -76,6 +76,9 @@ pub struct AccessClaims {
     pub exp: i64,
     /// Issue time, in seconds since the Unix epoch.
     pub iat: i64,
+    /// Not before, in seconds since the Unix epoch. Never issued, but honoured (RFC 7519, section 4.1.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
     /// Unique id of this token.
     pub jti: String,
     /// The session's public id.
@@ -225,6 +228,7 @@ mod tests {
             aud: "demo-web".to_owned(),
             exp: 10,
             iat: 0,
+            nbf: None,
             jti: "1".to_owned(),
             sid: "s".to_owned(),
             client_id: "demo-web".to_owned(),

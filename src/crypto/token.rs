@@ -17,6 +17,8 @@ pub enum TokenKind {
     DeviceCode,
     /// RFC 6749, section 1.5.
     RefreshToken,
+    /// The link of an invitation.
+    Invitation,
 }
 
 impl TokenKind {
@@ -25,6 +27,7 @@ impl TokenKind {
             Self::AuthorizationCode => 1,
             Self::DeviceCode => 2,
             Self::RefreshToken => 3,
+            Self::Invitation => 4,
         }
     }
 }

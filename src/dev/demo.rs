@@ -6,6 +6,7 @@ use actix_web::web::Data;
 
 use super::seed::{ORGANIZATION, TERMINAL_CLIENT, WEB_CLIENT, WEB_SERVICE};
 use crate::http::caller::{Anonymous, Call};
+use crate::http::redirect::see_other;
 use crate::pages::{DevDemo, Policy, ProviderChoice, respond_with};
 use crate::state::App;
 
@@ -25,4 +26,9 @@ pub async fn page(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
         providers: providers.collect(),
     };
     respond_with(&page, StatusCode::OK, Policy::Demo)
+}
+
+/// `GET /`: the address that the log names, so the one that a newcomer opens.
+pub async fn welcome(_call: Call<Anonymous>) -> HttpResponse {
+    see_other("/dev")
 }

@@ -23,6 +23,8 @@ use url::form_urlencoded;
 pub use self::authority::{CLIENT_ID, DevProvider, DevProviderError};
 use self::authority::{Person, TokenRefusal, TokenRequest};
 use self::request::{AuthorizeParams, AuthorizeRefusal};
+use crate::http::caller::{Anonymous, Call};
+use crate::http::resource::{At, at};
 use crate::pages::{Policy, respond_with};
 
 /// Where the provider is mounted, below the service's base URL.
@@ -33,18 +35,16 @@ pub const MOUNT_PATH: &str = "/dev/provider";
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
                            frame-ancestors 'none'";
 
-/// Adds the provider's routes below [`MOUNT_PATH`]. They need a `web::Data<DevProvider>`.
-pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        web::scope(MOUNT_PATH)
-            .route("/.well-known/openid-configuration", web::get().to(metadata))
-            .route("/jwks.json", web::get().to(jwks))
-            .route("/authorize", web::get().to(show_page))
-            .route("/authorize", web::post().to(decide))
-            .route("/token", web::post().to(token))
-            .route("/userinfo", web::get().to(userinfo))
-            .route("/userinfo", web::post().to(userinfo)),
-    );
+/// The provider's routes, below [`MOUNT_PATH`]. They need a `web::Data<DevProvider>`.
+#[must_use]
+pub fn routes() -> Vec<At> {
+    vec![
+        at("/dev/provider/.well-known/openid-configuration").get(metadata),
+        at("/dev/provider/jwks.json").get(jwks),
+        at("/dev/provider/authorize").get(show_page).post(decide),
+        at("/dev/provider/token").post(token),
+        at("/dev/provider/userinfo").get(userinfo).post(userinfo),
+    ]
 }
 
 /// The sign-in page.
@@ -72,17 +72,21 @@ pub struct SignInForm {
 }
 
 /// `GET /.well-known/openid-configuration`: OpenID Connect Discovery 1.0 section 4.
-pub async fn metadata(provider: web::Data<DevProvider>) -> HttpResponse {
+pub async fn metadata(provider: web::Data<DevProvider>, _call: Call<Anonymous>) -> HttpResponse {
     HttpResponse::Ok().json(provider.metadata())
 }
 
 /// `GET /jwks.json`: RFC 7517.
-pub async fn jwks(provider: web::Data<DevProvider>) -> HttpResponse {
+pub async fn jwks(provider: web::Data<DevProvider>, _call: Call<Anonymous>) -> HttpResponse {
     HttpResponse::Ok().json(provider.jwks())
 }
 
 /// `GET /authorize`: checks the request and shows the page.
-pub async fn show_page(http: HttpRequest, provider: web::Data<DevProvider>) -> HttpResponse {
+pub async fn show_page(
+    http: HttpRequest,
+    provider: web::Data<DevProvider>,
+    _call: Call<Anonymous>,
+) -> HttpResponse {
     let Ok(params) = web::Query::<AuthorizeParams>::from_query(http.query_string()) else {
         return refuse_on_page("A parameter occurs twice.");
     };
@@ -96,6 +100,7 @@ pub async fn show_page(http: HttpRequest, provider: web::Data<DevProvider>) -> H
 pub async fn decide(
     form: Result<web::Form<SignInForm>, actix_web::Error>,
     provider: web::Data<DevProvider>,
+    _call: Call<Anonymous>,
 ) -> HttpResponse {
     let Ok(web::Form(form)) = form else {
         return refuse_on_page("The form cannot be read.");
@@ -125,6 +130,7 @@ pub async fn token(
     http: HttpRequest,
     form: Result<web::Form<TokenRequest>, actix_web::Error>,
     provider: web::Data<DevProvider>,
+    _call: Call<Anonymous>,
 ) -> HttpResponse {
     let basic = http.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let answer = match form {
@@ -143,7 +149,11 @@ pub async fn token(
 }
 
 /// `GET` or `POST /userinfo`: OpenID Connect Core 1.0 section 5.3.
-pub async fn userinfo(http: HttpRequest, provider: web::Data<DevProvider>) -> HttpResponse {
+pub async fn userinfo(
+    http: HttpRequest,
+    provider: web::Data<DevProvider>,
+    _call: Call<Anonymous>,
+) -> HttpResponse {
     let authorization = http.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
     match token.and_then(|token| provider.person(token)) {

@@ -1,7 +1,6 @@
 //! Handlers of device authorization.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, ORIGIN};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::device_codes::{
@@ -19,6 +18,7 @@ use crate::http::activation::{self, Activation};
 use crate::http::address::{client_address, user_agent};
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Body, Form, Params, Query};
+use crate::http::origin::check_origin;
 use crate::http::redirect::with_params;
 use crate::http::scope;
 use crate::pages::{ChooseDeviceProvider, ConfirmDevice, DeviceOutcome, EnterCode, respond};
@@ -73,7 +73,7 @@ fn check_names(params: &Params, service: &Service) -> Result<(), Error> {
 
 fn activation_uri(app: &App, service: &Service) -> String {
     let own = if service.is_platform {
-        app.config.platform_device_activation_uri.as_ref().map(ToString::to_string)
+        app.config.platform_device_activation_uri.clone()
     } else {
         service.device_activation_uri.clone()
     };
@@ -170,17 +170,6 @@ fn claim_of_browser(app: &App, request: &HttpRequest) -> Result<Activation, Erro
 
 fn stale() -> Error {
     Error::bad_request("This sign-in has expired or was made in another browser. Enter the code again.")
-}
-
-/// A form of another site must not decide. The token in the form says so already; the browser's own word is cheap.
-fn check_origin(app: &App, request: &HttpRequest) -> Result<(), Error> {
-    let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let same_origin = header(ORIGIN).is_none_or(|origin| origin == app.base_url);
-    let same_site = header(HeaderName::from_static("sec-fetch-site")).is_none_or(|site| site != "cross-site");
-    if same_origin && same_site {
-        return Ok(());
-    }
-    Err(Error::new(Code::Forbidden, "This form was sent from another site."))
 }
 
 fn refused(reason: DeviceCodeRefusal) -> Error {

@@ -19,15 +19,20 @@ const FUTURE_LEEWAY: i64 = 60;
 
 /// Somebody that a handler accepts.
 pub trait Caller: Sized {
+    /// Its name in the route table.
+    const NAME: &'static str;
+
     /// Identifies the caller, or refuses.
-    fn identify(request: &HttpRequest, app: &App) -> impl Future<Output = Result<Self, Error>>;
+    fn identify(request: &HttpRequest) -> impl Future<Output = Result<Self, Error>>;
 }
 
 /// Anybody, signed in or not.
 pub struct Anonymous;
 
 impl Caller for Anonymous {
-    async fn identify(_: &HttpRequest, _: &App) -> Result<Self, Error> {
+    const NAME: &'static str = "Anonymous";
+
+    async fn identify(_: &HttpRequest) -> Result<Self, Error> {
         Ok(Self)
     }
 }
@@ -39,7 +44,10 @@ pub struct TokenHolder {
 }
 
 impl Caller for TokenHolder {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
+    const NAME: &'static str = "TokenHolder";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let app = app_of(request)?;
         let token = bearer_token(request)?;
         let claims = app
             .signing_keys
@@ -49,22 +57,25 @@ impl Caller for TokenHolder {
         if claims.exp <= now {
             return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
         }
-        if claims.iat > now + FUTURE_LEEWAY {
+        if claims.iat.max(claims.nbf.unwrap_or(claims.iat)) > now + FUTURE_LEEWAY {
             return Err(Error::new(Code::JwtError, "The access token is not valid."));
         }
         Ok(Self { claims })
     }
 }
 
-/// Any signed-in user (U of the contract): a genuine token, a live session, an active organization.
+/// Any signed-in user: a genuine token, a live session, an active organization.
 pub struct SignedIn {
     /// The session and everything about it, as it is now.
     pub subject: Subject,
 }
 
 impl Caller for SignedIn {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
-        let TokenHolder { claims } = TokenHolder::identify(request, app).await?;
+    const NAME: &'static str = "SignedIn";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let TokenHolder { claims } = TokenHolder::identify(request).await?;
+        let app = app_of(request)?;
         let ended = || Error::new(Code::Unauthorized, "The session ended. Sign in again.");
         let session = SessionByPublicId { public_id: claims.sid.clone() };
         let subject = app.store.read(session).await?.ok_or_else(ended)?;
@@ -81,7 +92,13 @@ impl Caller for SignedIn {
     }
 }
 
-/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, one blank.
+/// What every handler shares.
+pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
+    let app = request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;
+    Ok(app)
+}
+
+/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, then at least one blank.
 fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
     let missing = || Error::new(Code::Unauthorized, "An access token is needed: Authorization: Bearer …");
     let mut headers = request.headers().get_all(AUTHORIZATION);
@@ -90,6 +107,7 @@ fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
         return Err(Error::bad_request("There is more than one Authorization header."));
     }
     let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    let token = token.trim_start_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(missing());
     }
@@ -111,11 +129,29 @@ impl<C: Caller + 'static, I: Input + 'static> FromRequest for Call<C, I> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let app =
-                request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;
-            let caller = C::identify(&request, app).await?;
+            let caller = C::identify(&request).await?;
             let input = I::parse(&request, &mut payload).await?;
             Ok(Self { caller, input })
         })
     }
 }
+
+/// The arguments of a handler. The last one is its [`Call`]: a handler that does not say who may call it has no place
+/// in the route table.
+pub trait Arguments {
+    /// The name of the caller that the handler accepts.
+    const CALLER: &'static str;
+}
+
+macro_rules! arguments {
+    ($($before:ident)*) => {
+        impl<$($before,)* C: Caller, I> Arguments for ($($before,)* Call<C, I>,) {
+            const CALLER: &'static str = C::NAME;
+        }
+    };
+}
+
+arguments!();
+arguments!(A);
+arguments!(A B);
+arguments!(A B D);

@@ -4,7 +4,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -19,7 +20,7 @@ use crate::state::{App, rfc3339};
 /// How errors look to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// The contract's JSON, with the members of RFC 9457.
+    /// The product's own JSON, with the members of RFC 9457.
     Api,
     /// RFC 6749, section 5.2.
     OAuth,
@@ -96,7 +97,7 @@ fn render(request: &HttpRequest, error: &Error) -> HttpResponse {
             response.insert_header((CONTENT_TYPE, content_type)).body(body)
         }
     };
-    add_headers(response.headers_mut(), error, dialect, presented_credentials(request));
+    add_headers(response.headers_mut(), error, dialect, presented_token(request));
     response
 }
 
@@ -152,13 +153,13 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, present
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(allow) = error.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        headers.insert(ALLOW, allow);
     }
     if error.code.row().1 == StatusCode::UNAUTHORIZED {
         let challenge = match (dialect, error.code, presented) {
             (Dialect::OAuth, Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
-            // RFC 6750, section 3.1: no error code when no credentials were presented.
+            // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
             (_, _, false) => "Bearer realm=\"gatehouse\"",
             (_, _, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
         };
@@ -166,8 +167,9 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, present
     }
 }
 
-fn presented_credentials(request: &HttpRequest) -> bool {
-    request.headers().contains_key(actix_web::http::header::AUTHORIZATION)
+fn presented_token(request: &HttpRequest) -> bool {
+    let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    value.and_then(|text| text.get(..7)).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
 }
 
 fn request_id(request: &HttpRequest) -> String {

@@ -10,7 +10,7 @@ use gatehouse_actors::data::memberships::{Organization, OrganizationForCaller, R
 use gatehouse_actors::data::sessions::Subject;
 
 use super::address::{client_address, user_agent};
-use super::caller::{Caller, SignedIn};
+use super::caller::{Caller, SignedIn, app_of};
 use crate::error::{Code, Error};
 use crate::state::App;
 
@@ -21,8 +21,10 @@ pub struct Administrator {
 }
 
 impl Caller for Administrator {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
-        let SignedIn { subject } = SignedIn::identify(request, app).await?;
+    const NAME: &'static str = "Administrator";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let SignedIn { subject } = SignedIn::identify(request).await?;
         if subject.is_platform {
             return Ok(Self { subject });
         }
@@ -40,24 +42,28 @@ pub struct MaybeAdministrator {
 }
 
 impl Caller for MaybeAdministrator {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
+    const NAME: &'static str = "MaybeAdministrator";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
         if !request.headers().contains_key(AUTHORIZATION) {
             return Ok(Self { subject: None });
         }
-        let Administrator { subject } = Administrator::identify(request, app).await?;
+        let Administrator { subject } = Administrator::identify(request).await?;
         Ok(Self { subject: Some(subject) })
     }
 }
 
-/// A platform owner (P of the contract).
+/// A platform owner.
 pub struct PlatformOwner {
     /// The session.
     pub subject: Subject,
 }
 
 impl Caller for PlatformOwner {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
-        let Administrator { subject } = Administrator::identify(request, app).await?;
+    const NAME: &'static str = "PlatformOwner";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let Administrator { subject } = Administrator::identify(request).await?;
         // From the database as it is now: a demoted owner's token says more than its holder may do.
         if subject.is_platform_owner {
             return Ok(Self { subject });
@@ -72,11 +78,11 @@ pub trait LeastRole: 'static {
     const ROLE: Role;
 }
 
-/// M of the contract.
+/// Every member.
 pub struct AnyMember;
-/// AD of the contract.
+/// Admins and the owner.
 pub struct AtLeastAdmin;
-/// O of the contract.
+/// The owner alone.
 pub struct OnlyOwner;
 
 impl LeastRole for AnyMember {
@@ -97,7 +103,7 @@ pub trait OrganizationState: 'static {
 
 /// Any state.
 pub struct InAnyState;
-/// `act` of the contract.
+/// Only while the organization is active.
 pub struct Active;
 
 impl OrganizationState for InAnyState {
@@ -122,8 +128,18 @@ pub struct OrganizationCaller<R, S = InAnyState> {
 }
 
 impl<R: LeastRole, S: OrganizationState> Caller for OrganizationCaller<R, S> {
-    async fn identify(request: &HttpRequest, app: &App) -> Result<Self, Error> {
-        let Administrator { subject } = Administrator::identify(request, app).await?;
+    const NAME: &'static str = match (R::ROLE, S::MUST_BE_ACTIVE) {
+        (Role::Member, false) => "AnyMember",
+        (Role::Member, true) => "AnyMember, Active",
+        (Role::Admin, false) => "AtLeastAdmin",
+        (Role::Admin, true) => "AtLeastAdmin, Active",
+        (Role::Owner, false) => "OnlyOwner",
+        (Role::Owner, true) => "OnlyOwner, Active",
+    };
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let app = app_of(request)?;
+        let Administrator { subject } = Administrator::identify(request).await?;
         let not_found = || Error::new(Code::NotFound, "There is no such organization.");
         let reference = request.match_info().get("org").ok_or_else(not_found)?.to_owned();
         let question = OrganizationForCaller { reference, user_id: subject.user_id };

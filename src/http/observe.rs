@@ -41,12 +41,17 @@ pub async fn request_line(
         .and_then(|app| client_address(response.request(), &app.config.trusted_proxies))
         .map(|address| address.to_string())
         .unwrap_or_default();
-    let error = response.response().error().and_then(|error| error.as_error::<OwnError>());
-    let code = error.map_or("", |error| error.code.row().0);
-    let detail = error.and_then(|error| error.internal.as_deref()).unwrap_or_default();
-    let level = if status >= 500 { log::Level::Error } else { log::Level::Info };
-    log::log!(level, request = id, method = method.as_str(), route = route, status = status, micros = micros,
-        address = address, code = code, detail = detail; "request");
+    let (method, address) = (method.as_str(), address.as_str());
+    match response.response().error().and_then(|error| error.as_error::<OwnError>()) {
+        None => log::info!(request = id, method = method, route = route, status = status, micros = micros,
+            address = address; "request"),
+        Some(error) => {
+            let level = if status >= 500 { log::Level::Error } else { log::Level::Info };
+            let detail = error.internal.as_deref().unwrap_or(&error.message);
+            log::log!(level, request = id, method = method, route = route, status = status, micros = micros,
+                address = address, code = error.code.row().0, detail = detail; "request refused");
+        }
+    }
     Ok(response)
 }
 

@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
+use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
 use gatehouse_actors::data::sign_in::{
-    ClaimLoginState, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
+    ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
@@ -18,7 +19,10 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
+use crate::http::email;
 use crate::http::input::Params;
+use crate::http::invitation;
+use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
@@ -87,6 +91,7 @@ fn cancelled(app: &App, login: &LoginState) -> HttpResponse {
         Purpose::Device { user_code, .. } => {
             see_other(&with_params("/activate", &[("user_code", user_code)]))
         }
+        Purpose::Invitation { token } => see_other(&invitation::accept_path(token)),
     }
 }
 
@@ -108,46 +113,44 @@ async fn signed_in(
         .sign_in(http_client(request)?, &*app.clock, &exchange)
         .await
         .map_err(|error| provider_failed(&error))?;
-    let arrival = arrival(app, login, sign_in.identity);
+    let arrival = arrival(app, request, login, sign_in.identity);
     match &login.purpose {
         Purpose::Web(web) => complete_web(app, login, arrival, web).await,
         Purpose::Device { device_code_id, user_code } => {
             complete_device(app, login, arrival, (*device_code_id, user_code)).await
         }
+        Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
     }
 }
 
-fn arrival(app: &App, login: &LoginState, identity: ExternalIdentity) -> Arrival {
+fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: ExternalIdentity) -> Arrival {
     let now = app.clock.now();
-    let email = identity.email.as_deref().and_then(normalize_email);
+    let address = identity.email.as_deref().and_then(email::normalize);
     Arrival {
         org_id: login.org_id,
         profile: Profile {
             provider: login.provider.clone(),
             issuer: identity.issuer,
             subject: identity.subject,
-            email_verified: identity.email_verified && email.is_some(),
-            email,
+            email_verified: identity.email_verified && address.is_some(),
+            email: address,
             name: identity.name,
             avatar_url: identity.avatar_url,
         },
         new_user_public_id: app.random.uuid(now),
-        bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(normalize_email),
+        bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
+        claims: if login.is_platform { claims(app, request) } else { Vec::new() },
         now,
     }
 }
 
-/// An address in the one form in which addresses are compared: ASCII, lower case. Anything that could be read as
-/// another address by somebody else is no address: it would be a way to become that somebody.
-fn normalize_email(text: &str) -> Option<String> {
-    let (local, domain) = text.rsplit_once('@')?;
-    let plain = text.len() <= 254 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let local_ok = !local.is_empty() && !local.contains(['@', '"', '(', ')', ',', ';', '<', '>', '\\']);
-    let label_ok = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+/// Ids for the organizations that may be waiting for this person.
+fn claims(app: &App, request: &HttpRequest) -> Vec<NewClaim> {
+    let claim = || {
+        let audit = audit_context(app, request, None);
+        NewClaim { membership_public_id: app.random.uuid(audit.now), audit }
     };
-    let domain_ok = domain.contains('.') && domain.split('.').all(label_ok);
-    (plain && local_ok && domain_ok).then(|| text.to_ascii_lowercase())
+    std::iter::repeat_with(claim).take(CLAIMS_PER_SIGN_IN).collect()
 }
 
 async fn complete_web(
@@ -204,6 +207,23 @@ async fn complete_device(
     Ok(response)
 }
 
+async fn complete_invitation(
+    app: &App,
+    login: &LoginState,
+    arrival: Arrival,
+    token: &str,
+) -> Result<HttpResponse, Error> {
+    let complete = CompleteBareSignIn { arrival, service_id: login.service_id };
+    let user_id = match app.store.write(complete).await {
+        Ok(user_id) => user_id,
+        Err(error) => return refused(login, error),
+    };
+    let mut response = see_other(invitation::CONFIRM_PATH);
+    let cookie = invitation::claim(app, token, user_id)?;
+    response.add_cookie(&cookie).map_err(Error::internal)?;
+    Ok(response)
+}
+
 fn refused(login: &LoginState, error: OpError<SignInRefusal>) -> Result<HttpResponse, Error> {
     let display = |name: &str| {
         name.parse::<ProviderKind>().map_or_else(|_| name.to_owned(), |kind| kind.display_name().to_owned())
@@ -238,31 +258,5 @@ fn device_code_refused(refusal: DeviceCodeRefusal) -> Error {
             Error::new(Code::Forbidden, "Somebody else signed in with this code. Start again on your device.")
         }
         DeviceCodeRefusal::OrganizationNotActive => Error::not_active("not open"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_one_form() {
-        assert_eq!(normalize_email("Ada.L@Example.Test").as_deref(), Some("ada.l@example.test"));
-        for text in [
-            "victim@x.test.",
-            "victim@x.test\0",
-            " victim@x.test",
-            "victim@x.test ",
-            "v\u{131}ctim@x.test",
-            "victim@\u{ff58}.test",
-            "victim@x",
-            "@x.test",
-            "a@b@x.test",
-            "\"a\"@x.test",
-            "victim",
-            "a@x..test",
-        ] {
-            assert_eq!(normalize_email(text), None, "{text:?}");
-        }
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{Code, Error};
 use crate::http::activation;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Body, Params, Query};
+use crate::http::invitation;
 use crate::http::redirect::see_other;
 use crate::pages::{ChooseProvider, ProviderChoice, respond};
 use crate::state::App;
@@ -108,6 +109,11 @@ async fn depart(
         }
         let user_code = normalize_user_code(typed).map(|code| display_user_code(&code)).unwrap_or_default();
         let purpose = Purpose::Device { device_code_id: code.id, user_code };
+        return leave(app, request, &provider, service, purpose).await;
+    }
+    if let Some(token) = params.get("invitation").filter(|_| service.is_platform) {
+        invitation::pending(invitation::find(app, request, token).await?)?;
+        let purpose = Purpose::Invitation { token: token.to_owned() };
         return leave(app, request, &provider, service, purpose).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;

@@ -7,7 +7,8 @@
 //!   start: find service -> request::web or device code -> departure::leave (seals state) -> provider
 //! GET /auth/{provider}/callback           -> handlers::callback
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
-//!   open state -> claim it (write) -> provider.sign_in -> complete (write) -> app with code, or confirm page
+//!   open state -> claim it (write) -> provider.sign_in -> complete (write) -> app with code, or a confirm page
+//!   (of a device: /activate/confirm; of an invitation: /invitations/confirm)
 //! ```
 //! Starting writes nothing: the state is sealed into a cookie of this very browser, and a row appears only when a
 //! callback uses it up.

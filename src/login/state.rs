@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Web(WebRequest),
     /// A device waits for a decision.
     Device { device_code_id: i64, user_code: String },
+    /// An invitation waits for an answer. The token stays inside the sealed cookie.
+    Invitation { token: String },
 }
 
 /// An app's request, checked.

@@ -6,6 +6,8 @@ use actix_web::{
     http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS},
 };
 
+use crate::http::caller::{Anonymous, Call};
+
 const CSS: Asset = Asset::new(include_str!("gatehouse.css"), "text/css; charset=utf-8");
 const DEMO_JS: Asset = Asset::new(include_str!("dev_demo.js"), "text/javascript; charset=utf-8");
 
@@ -23,13 +25,13 @@ pub fn demo_script_href() -> String {
 
 /// Handler of `GET /assets/gatehouse.css`.
 #[allow(clippy::unused_async)] // actix-web takes async handlers only
-pub async fn stylesheet(request: HttpRequest) -> HttpResponse {
+pub async fn stylesheet(request: HttpRequest, _call: Call<Anonymous>) -> HttpResponse {
     CSS.respond(&request)
 }
 
 /// Handler of `GET /dev/app.js`, to be routed in dev mode only.
 #[allow(clippy::unused_async)] // actix-web takes async handlers only
-pub async fn demo_script(request: HttpRequest) -> HttpResponse {
+pub async fn demo_script(request: HttpRequest, _call: Call<Anonymous>) -> HttpResponse {
     DEMO_JS.respond(&request)
 }
 

@@ -25,6 +25,7 @@ use askama::Template;
 pub use headers::{Policy, page_headers};
 pub use text::ago;
 use text::filters;
+pub(crate) use text::tame;
 
 /// Answers with a hosted page: rendered HTML, `status`, and the headers of [`Policy::Hosted`].
 pub fn respond(page: &impl Template, status: StatusCode) -> HttpResponse {
@@ -152,6 +153,64 @@ pub struct ChooseProvider {
     pub providers: Vec<ProviderChoice>,
 }
 
+/// `GET /invitations/accept?token=`: who invites whom to what, and how to go on.
+#[derive(Debug, Clone, Template)]
+#[template(path = "invitation.html")]
+pub struct InvitationPage {
+    /// The organization that invites.
+    pub organization_name: String,
+    /// `admin` or `member`.
+    pub role: &'static str,
+    /// The address of who invites.
+    pub inviter: String,
+    /// The address that is invited.
+    pub email: String,
+    /// When the invitation ends, in words.
+    pub expires: String,
+    /// The ways to sign in.
+    pub providers: Vec<ProviderChoice>,
+}
+
+/// The last step: accept or decline, naming organization, role, inviter and account.
+#[derive(Clone, Template)]
+#[template(path = "confirm_invitation.html")]
+pub struct ConfirmInvitation {
+    /// The organization that invites.
+    pub organization_name: String,
+    /// `admin` or `member`.
+    pub role: &'static str,
+    /// The address of who invites.
+    pub inviter: String,
+    /// The verified address of the account that will be the member.
+    pub account: String,
+    /// The anti-forgery value of the hidden field `csrf`. A secret of this browser, hence no `Debug`.
+    pub csrf: String,
+}
+
+/// 403: the account that signed in is not the one that is invited.
+#[derive(Debug, Clone, Template)]
+#[template(path = "invitation_wrong_account.html")]
+pub struct InvitationWrongAccount {
+    /// The organization that invites.
+    pub organization_name: String,
+    /// The address that is invited.
+    pub email: String,
+    /// The verified address of the account that signed in; none when it has none.
+    pub account: Option<String>,
+}
+
+/// What became of an invitation.
+#[derive(Debug, Clone, Template)]
+#[template(path = "invitation_outcome.html")]
+pub struct InvitationOutcome {
+    /// True when it was accepted, false when it was declined.
+    pub accepted: bool,
+    /// The organization that invited.
+    pub organization_name: String,
+    /// `admin` or `member`.
+    pub role: &'static str,
+}
+
 /// Any failure that a person sees, such as a redirect URI that is not registered or a login that expired.
 #[derive(Debug, Clone, Template)]
 #[template(path = "error.html")]
@@ -168,7 +227,7 @@ pub struct ErrorPage {
     pub action: Option<(String, String)>,
 }
 
-/// 409: another account of this organization already proved this e-mail address (contract section 12). The two
+/// 409: another account of this organization already proved this e-mail address (docs/adr/0008). The two
 /// are not merged, because whoever controls the second provider would take over the first account.
 #[derive(Debug, Clone, Template)]
 #[template(path = "email_in_use.html")]

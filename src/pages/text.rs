@@ -20,7 +20,7 @@ pub fn ago(elapsed_ms: i64) -> String {
 
 /// Makes text from the network fit to be read: no control, invisible or direction-changing characters, white
 /// space collapsed, at most `limit` characters (an ellipsis marks the cut).
-pub(super) fn tame(text: &str, limit: usize) -> String {
+pub(crate) fn tame(text: &str, limit: usize) -> String {
     let visible: String =
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !deceives(*c)).collect();
     let collapsed = visible.split_whitespace().collect::<Vec<_>>().join(" ");

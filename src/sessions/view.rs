@@ -67,6 +67,7 @@ fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessC
         aud: app.audience(subject),
         exp: now + ACCESS_LIFETIME,
         iat: now,
+        nbf: None,
         jti: app.random.uuid(now * 1000),
         sid: subject.session_public_id.clone(),
         client_id: subject.client_id.clone(),

@@ -4,23 +4,18 @@
 //! A guess is paid for before it is looked up and given back when it was right: of many guesses at once, no more are
 //! looked up than the budget has.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
+use super::by_address::{BudgetSpent, PER_ADDRESS, SpentByAddress};
 use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
-/// Wrong codes per address within a code's life: enough for honest typing, also behind a shared address. Never more
-/// than half of everybody's, so that one address cannot lock all others out.
-const PER_ADDRESS: u64 = 30;
 /// The budget is made for this many live codes at most. Were it to go on shrinking, it would reach zero, and whoever
 /// asks for enough codes could keep everybody from entering theirs.
 const LIVE_CODES: u64 = 10_000;
-/// Addresses remembered at most.
-const CAPACITY: usize = 100_000;
 /// The life of a code is cut into this many slices, and the oldest falls off.
 const SLICES: usize = 15;
 const SLICES_SIGNED: i64 = 15;
@@ -76,31 +71,7 @@ impl Sliding {
 struct Counts {
     live_codes: Sliding,
     spent: Sliding,
-    by_address: HashMap<IpAddr, (u64, Millis)>,
-}
-
-impl Counts {
-    /// What `address` spent, and when that is forgotten.
-    fn entry(&mut self, address: IpAddr, now: Millis) -> &mut (u64, Millis) {
-        if self.by_address.len() >= CAPACITY {
-            self.by_address.retain(|_, (_, until)| *until > now);
-            if self.by_address.len() >= CAPACITY {
-                self.by_address.clear();
-            }
-        }
-        let entry = self.by_address.entry(address).or_insert((0, now + DEVICE_CODE_LIFETIME));
-        if entry.1 <= now {
-            *entry = (0, now + DEVICE_CODE_LIFETIME);
-        }
-        entry
-    }
-}
-
-/// The budget is spent; when it makes sense to try again, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetSpent {
-    /// Seconds.
-    pub retry_after: u32,
+    by_address: SpentByAddress,
 }
 
 /// The counts of the process.
@@ -129,12 +100,8 @@ impl Guesses {
         if counts.spent.total(now) >= everybodys {
             return Err(BudgetSpent { retry_after: 60 });
         }
-        let entry = counts.entry(address, now);
-        if entry.0 >= PER_ADDRESS.min(everybodys / 2) {
-            let seconds = (entry.1 - now).div_euclid(1000) + 1;
-            return Err(BudgetSpent { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) });
-        }
-        entry.0 += 1;
+        // Never more than half of everybody's, so that one address cannot lock all others out.
+        counts.by_address.spend(address, PER_ADDRESS.min(everybodys / 2), now)?;
         counts.spent.add(now, 1);
         Ok(())
     }
@@ -143,9 +110,7 @@ impl Guesses {
     pub fn give_back(&self, address: IpAddr, then: Millis) {
         let mut counts = self.lock();
         counts.spent.take_back(then);
-        if let Some((spent, _)) = counts.by_address.get_mut(&address) {
-            *spent = spent.saturating_sub(1);
-        }
+        counts.by_address.give_back(address);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {

@@ -1,4 +1,6 @@
-//! Limits that are kept in memory: how fast a device code is polled, how often a user code is guessed.
+//! Limits that are kept in memory: how fast a device code is polled, how often a user code or the token of
+//! an invitation is guessed.
 
+pub mod by_address;
 pub mod guesses;
 pub mod pacing;

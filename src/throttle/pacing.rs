@@ -13,7 +13,7 @@ const SLOW_DOWN_STEP: u32 = 5;
 const MAX_INTERVAL: u32 = 60;
 /// A clock tick or a busy network must not turn an honest client into an impatient one.
 const SLACK: Millis = 500;
-/// Codes remembered at most. Beyond it the oldest knowledge goes: a few clients may poll faster for a while.
+/// Codes remembered at most. Beyond it expired codes are forgotten, then all: clients may poll faster for a while.
 const CAPACITY: usize = 100_000;
 
 struct Pace {

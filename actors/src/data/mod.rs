@@ -3,6 +3,11 @@
 pub mod audit;
 pub mod authorization_codes;
 pub mod device_codes;
+pub mod end_users;
+pub mod installation;
+pub mod invitation_answers;
+pub mod invitations;
+pub mod members;
 pub mod memberships;
 pub mod organizations;
 pub mod services;
@@ -20,6 +25,11 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         device_codes::STATEMENTS,
+        end_users::STATEMENTS,
+        installation::STATEMENTS,
+        invitation_answers::STATEMENTS,
+        invitations::STATEMENTS,
+        members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
         services::STATEMENTS,

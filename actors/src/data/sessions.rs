@@ -26,8 +26,12 @@ macro_rules! select_subject {
 }
 
 statements! {
+    // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+        authenticated_at, created_at, expires_at, ended_at, ended_reason) \
+        SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END \
+        FROM users u WHERE u.id = $10 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -172,13 +176,13 @@ pub(crate) fn open(
         &new.public_id,
         signed_in.org_id,
         signed_in.service_id,
-        signed_in.user_id,
         signed_in.provider,
         signed_in.method,
         signed_in.scope,
         signed_in.authenticated_at,
         now,
         now + SESSION_LIFETIME,
+        signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;
     let refresh_token_id = tx.one(

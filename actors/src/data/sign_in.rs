@@ -113,6 +113,25 @@ impl WriteOp for CompleteDeviceSignIn {
     }
 }
 
+/// Finds or makes the user and hands out nothing: what follows is a page of ours that asks for a decision.
+#[derive(Debug, Clone)]
+pub struct CompleteBareSignIn {
+    /// Who came.
+    pub arrival: Arrival,
+    /// To which service.
+    pub service_id: i64,
+}
+
+impl WriteOp for CompleteBareSignIn {
+    /// Row id of the user.
+    type Output = i64;
+    type Refused = SignInRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<i64, OpError<SignInRefusal>> {
+        Ok(enter(tx, &self.arrival, self.service_id)?.1)
+    }
+}
+
 /// The service as it is now, and the user behind the arrival.
 fn enter(
     tx: &mut WriteTx<'_>,

@@ -1,11 +1,12 @@
 //! Users and their identities: who signed in?
 
 use crate::clock::Millis;
-use crate::engine::WriteTx;
+use crate::engine::{Row, WriteTx};
 use crate::error::StoreError;
 use crate::{statements, values};
 
 use super::PLATFORM_ORG_ID;
+use super::organizations::{self, NewClaim};
 
 statements! {
     IDENTITY = "SELECT id, user_id FROM identities WHERE org_id = $1 AND issuer = $2 AND subject = $3";
@@ -21,6 +22,34 @@ statements! {
     CLAIM_BOOTSTRAP = "INSERT INTO settings (name, value) VALUES ('platform_owner_bootstrapped', $1) \
         ON CONFLICT (name) DO NOTHING";
     MAKE_PLATFORM_OWNER = "UPDATE users SET is_platform_owner = TRUE, updated_at = $1 WHERE id = $2";
+}
+
+/// What is shown of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// UUID for the outside.
+    pub public_id: String,
+    /// Verified address.
+    pub email: Option<String>,
+    /// Name to show.
+    pub name: Option<String>,
+    /// Picture.
+    pub avatar_url: Option<String>,
+    /// When the account was made.
+    pub created_at: Millis,
+}
+
+impl User {
+    /// Reads five columns of a row, in the order of the fields, from the column `first` on.
+    pub(crate) fn from_columns(row: &Row<'_, '_>, first: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            public_id: row.get(first)?,
+            email: row.get(first + 1)?,
+            name: row.get(first + 2)?,
+            avatar_url: row.get(first + 3)?,
+            created_at: row.get(first + 4)?,
+        })
+    }
 }
 
 /// What a provider said about the person who signed in.
@@ -61,6 +90,8 @@ pub struct Arrival {
     pub new_user_public_id: String,
     /// `PLATFORM_OWNER_EMAIL`, normalized: its first verified sign-in to the platform realm becomes an owner.
     pub bootstrap_owner_email: Option<String>,
+    /// For the organizations that wait for a verified sign-in of this person to the platform realm; else empty.
+    pub claims: Vec<NewClaim>,
     /// The present moment.
     pub now: Millis,
 }
@@ -94,6 +125,7 @@ pub(crate) fn resolve(
         },
     };
     bootstrap_owner(tx, arrival, user_id)?;
+    claim_organizations(tx, arrival, user_id)?;
     Ok(Ok(user_id))
 }
 
@@ -161,4 +193,14 @@ fn bootstrap_owner(tx: &mut WriteTx<'_>, arrival: &Arrival, user_id: i64) -> Res
         tx.execute(MAKE_PLATFORM_OWNER, values![arrival.now, user_id])?;
     }
     Ok(())
+}
+
+/// Never for an end user: an organization's own provider must not speak for administrators.
+fn claim_organizations(tx: &mut WriteTx<'_>, arrival: &Arrival, user_id: i64) -> Result<(), StoreError> {
+    match arrival.profile.verified_email() {
+        Some(email) if arrival.org_id == PLATFORM_ORG_ID => {
+            organizations::claim(tx, user_id, email, &arrival.claims)
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use futures_util::future::join_all;
+use gatehouse_actors::data::installation::ProbeWrites;
 use gatehouse_actors::engine::Statement;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::FaultPoint;
@@ -48,6 +49,19 @@ async fn next_write_works(world: &World) {
 
 fn names(world: &World) -> Vec<String> {
     world.settings().into_keys().collect()
+}
+
+#[actix::test]
+async fn a_disk_that_refuses_shows_until_a_write_succeeds() {
+    let world = World::new();
+    assert!(!world.store.writes_failing());
+    world.plan.add(FaultPoint::Commit, 1, Act::Fail(disk_failed()));
+    for answer in in_one_batch(&world, rows(&["a", "b"])).await {
+        assert_eq!(failure(answer), disk_failed());
+    }
+    assert!(world.store.writes_failing());
+    world.store.write(ProbeWrites { now: 1 }).await.unwrap();
+    assert!(!world.store.writes_failing());
 }
 
 #[actix::test]

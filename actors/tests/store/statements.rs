@@ -19,7 +19,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("PURGE_LOGIN_STATES", "walks the primary key and stops at LIMIT"),
 ];
 
-/// Text that means different things to the engines, or nothing to one of them; the house plan has the alternatives.
+/// Text that means different things to the engines, or nothing to one of them; docs/adr/0003 has the alternatives.
 const BANNED: &[&str] = &[
     "now()",
     "current_timestamp",

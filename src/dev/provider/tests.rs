@@ -10,6 +10,7 @@ use url::Url;
 
 use super::*;
 use crate::config::secret::Secret;
+use crate::http::resource::mount;
 use crate::upstream::install_crypto_provider;
 
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:3000/auth/dev/callback";
@@ -49,12 +50,14 @@ impl DevServer {
         let uris = vec![REDIRECT_URI.to_owned()];
         let provider = DevProvider::new(issuer.clone(), secret, uris, clock.clone()).unwrap();
         let provider = web::Data::new(provider);
-        let server = HttpServer::new(move || App::new().app_data(provider.clone()).configure(configure))
-            .workers(1)
-            .disable_signals()
-            .listen(listener)
-            .unwrap()
-            .run();
+        let server = HttpServer::new(move || {
+            App::new().app_data(provider.clone()).configure(|cfg| mount(cfg, routes()))
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(listener)
+        .unwrap()
+        .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Self { issuer, clock, handle }

@@ -58,7 +58,7 @@ enum Outcome {
     Unknown,
 }
 
-/// RFC 8628 as the contract tells it. It knows no rows, no ids and no SQL.
+/// RFC 8628 as a client sees it. It knows no rows, no ids and no SQL.
 #[derive(Debug, Default)]
 struct Model {
     age: i64,

@@ -87,6 +87,7 @@ async fn seeding_again_replaces_the_redirect_uris_and_nothing_else() {
         public_id: public_id(),
         slug: "acme".to_owned(),
         name: "renamed".to_owned(),
+        claim_email: None,
         services: vec![SeedService {
             public_id: public_id(),
             plan_public_id: public_id(),
@@ -115,6 +116,7 @@ async fn two_services_cannot_have_one_client_id() {
         public_id: public_id(),
         slug: "globex".to_owned(),
         name: "Globex".to_owned(),
+        claim_email: None,
         services: vec![SeedService {
             public_id: public_id(),
             plan_public_id: public_id(),

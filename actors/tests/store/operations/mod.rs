@@ -3,6 +3,10 @@
 mod authorization_codes;
 mod device_codes;
 mod device_grant;
+mod end_users;
 mod identities;
 mod installation;
+mod invitations;
+mod members;
+mod organizations;
 mod refresh_tokens;

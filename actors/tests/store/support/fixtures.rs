@@ -43,6 +43,7 @@ pub(crate) async fn tenant(world: &World, slug: &str) -> Tenant {
         public_id: public_id(),
         slug: slug.to_owned(),
         name: format!("Organization {slug}"),
+        claim_email: None,
         services: vec![service("web", "web", &[REDIRECT_URI]), service("terminal", "desktop", &[])],
         now: world.now(),
     };
@@ -79,6 +80,7 @@ pub(crate) fn person(world: &World, org_id: i64, name: &str) -> Arrival {
         profile,
         new_user_public_id: public_id(),
         bootstrap_owner_email: None,
+        claims: Vec::new(),
         now: world.now(),
     }
 }

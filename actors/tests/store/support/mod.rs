@@ -3,14 +3,16 @@
 mod fixtures;
 mod misbehaving;
 mod ports;
+mod teams;
 mod world;
 
 pub(crate) use fixtures::{
-    CHALLENGE, REDIRECT_URI, Tenant, code_for, device_sign_in, issue_device_code, new_code, new_session,
-    person, platform, redeem_code, tenant,
+    Arrived, CHALLENGE, REDIRECT_URI, Tenant, code_for, device_sign_in, issue_device_code, new_code,
+    new_session, person, platform, redeem_code, tenant,
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};
+pub(crate) use teams::{Administrator, administrator, audit, join, registered};
 pub(crate) use world::{World, spawn_write, start};
 
 use gatehouse_actors::error::{OpError, StoreError};

@@ -1,0 +1,203 @@
+//! Who may call what: every route of the table with every kind of caller.
+
+use std::collections::BTreeSet;
+
+use gatehouse::app::{dev_routes, routes};
+use gatehouse::http::resource::Entry;
+
+use crate::support::{World, run};
+
+/// The kinds of caller, in the order of the columns below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NoToken,
+    Garbage,
+    Expired,
+    Ended,
+    Web,
+    Device,
+    Platform,
+    Suspended,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::NoToken,
+    Kind::Garbage,
+    Kind::Expired,
+    Kind::Ended,
+    Kind::Web,
+    Kind::Device,
+    Kind::Platform,
+    Kind::Suspended,
+];
+
+/// Method, path, caller as the handler's signature says, and the status for each kind of caller. The request is bare,
+/// so that what a public route answers is its own: a page, a document, or the complaint that something is missing.
+type Row = (&'static str, &'static str, &'static str, [u16; 8]);
+
+/// A public route answers everybody alike, whatever token comes with the request.
+const fn public(method: &'static str, path: &'static str, status: u16) -> Row {
+    (method, path, "Anonymous", [status; 8])
+}
+
+#[rustfmt::skip]
+const EXPECTED: &[Row] = &[
+    public("GET",  "/health/live", 200),
+    public("GET",  "/health/ready", 200),
+    public("GET",  "/health", 200),
+    public("GET",  "/.well-known/jwks.json", 200),
+    public("GET",  "/.well-known/openid-configuration", 200),
+    public("GET",  "/.well-known/oauth-authorization-server", 200),
+    public("GET",  "/assets/gatehouse.css", 200),
+    public("POST", "/auth/token", 400),
+    public("POST", "/oauth/token", 400),
+    public("POST", "/api/auth/refresh", 400),
+    //                                                  none  garb  exp   ended web   dev   plat  susp
+    ("POST", "/api/auth/logout", "TokenHolder",        [401,  401,  401,  204,  204,  204,  204,  204]),
+    public("POST", "/auth/device/code", 400),
+    public("POST", "/oauth/device_authorization", 400),
+    public("POST", "/auth/device/verify", 400),
+    public("GET",  "/activate", 200),
+    public("GET",  "/activate/confirm", 400),
+    public("POST", "/activate/confirm", 400),
+    public("GET",  "/oauth/authorize", 400),
+    public("POST", "/oauth/authorize", 400),
+    public("GET",  "/auth/admin/{provider}", 400),
+    public("GET",  "/auth/admin/{provider}/callback", 400),
+    public("GET",  "/auth/{provider}", 400),
+    public("GET",  "/auth/{provider}/callback", 400),
+    //                                                  none  garb  exp   ended web   dev   plat  susp
+    ("GET",  "/api/user", "SignedIn",                  [401,  401,  401,  401,  200,  200,  200,  403]),
+    // Invitations. The platform's caller owns the platform and is no member: may read, and not write.
+    ("GET",  "/api/organizations/{org}/invitations", "AtLeastAdmin",          [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("POST", "/api/organizations/{org}/invitations", "AtLeastAdmin, Active",  [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/invitations/{invitation}", "AtLeastAdmin",   [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("DELETE", "/api/organizations/{org}/invitations/{invitation}", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("GET",  "/api/invitations", "Administrator",          [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("POST", "/api/invitations/accept", "Administrator",   [401, 401, 401, 401, 403, 403, 415, 403]),
+    ("POST", "/api/invitations/decline", "Administrator",  [401, 401, 401, 401, 403, 403, 415, 403]),
+    public("GET",  "/invitations/accept", 400),
+    public("GET",  "/invitations/confirm", 400),
+    public("POST", "/invitations/confirm", 400),
+];
+
+#[rustfmt::skip]
+const EXPECTED_IN_DEV_MODE: &[Row] = &[
+    public("GET",  "/dev/provider/.well-known/openid-configuration", 200),
+    public("GET",  "/dev/provider/jwks.json", 200),
+    public("GET",  "/dev/provider/authorize", 400),
+    public("POST", "/dev/provider/authorize", 400),
+    // A provider of its own: it knows its own client and its own tokens only.
+    public("POST", "/dev/provider/token", 401),
+    public("GET",  "/dev/provider/userinfo", 401),
+    public("POST", "/dev/provider/userinfo", 401),
+    public("GET",  "/", 303),
+    public("GET",  "/dev", 200),
+    public("GET",  "/dev/callback", 200),
+    public("GET",  "/dev/app.js", 200),
+];
+
+fn expected() -> impl Iterator<Item = &'static Row> {
+    EXPECTED.iter().chain(EXPECTED_IN_DEV_MODE)
+}
+
+fn entries() -> Vec<Entry> {
+    routes().iter().chain(&dev_routes()).flat_map(|resource| resource.entries().collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn every_route_has_its_row_and_no_row_is_for_nothing() {
+    let entries = entries();
+    let in_table: BTreeSet<_> =
+        entries.iter().map(|entry| (entry.method, entry.path, entry.caller)).collect();
+    let in_rows: BTreeSet<_> =
+        expected().map(|(method, path, caller, _)| (*method, *path, *caller)).collect();
+    assert_eq!(in_table, in_rows);
+    assert_eq!(in_table.len(), entries.len(), "a route stands in the table twice");
+}
+
+#[test]
+fn every_caller_gets_the_answer_of_the_matrix() {
+    run(async |world| {
+        let mut wrong = Vec::new();
+        for (column, kind) in KINDS.into_iter().enumerate() {
+            for (method, path, _, statuses) in expected() {
+                let token = token_of(world, kind).await;
+                let status = status(world, (method, path), token.as_deref()).await;
+                if status != statuses[column] {
+                    wrong.push(format!("{method} {path} as {kind:?}: {status}, not {}", statuses[column]));
+                }
+                if kind == Kind::Suspended {
+                    world.set_status("demo", "active").await;
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+#[test]
+fn a_refusal_says_which_it_is() {
+    run(async |world| {
+        for (kind, status, error_code) in [
+            (Kind::NoToken, 401, "UNAUTHORIZED"),
+            (Kind::Garbage, 401, "JWT_ERROR"),
+            (Kind::Expired, 401, "TOKEN_EXPIRED"),
+            (Kind::Ended, 401, "UNAUTHORIZED"),
+            (Kind::Suspended, 403, "ORGANIZATION_NOT_ACTIVE"),
+        ] {
+            let request = world.get("/api/user");
+            let answer = match token_of(world, kind).await {
+                Some(token) => request.bearer(&token),
+                None => request,
+            };
+            answer.send().await.expect_error(status, error_code);
+        }
+    });
+}
+
+async fn status(world: &World, (method, path): (&str, &str), token: Option<&str>) -> u16 {
+    let request = world.request(method, &filled_in(path));
+    let request = match token {
+        Some(token) => request.bearer(token),
+        None => request,
+    };
+    let request = if method == "POST" { request.form(&[]) } else { request };
+    request.send().await.status
+}
+
+/// An address with something in place of each parameter.
+fn filled_in(path: &str) -> String {
+    let fill = |segment| match segment {
+        "{provider}" => "dev",
+        segment if segment.starts_with('{') => "demo",
+        segment => segment,
+    };
+    path.split('/').map(fill).collect::<Vec<_>>().join("/")
+}
+
+/// A token by the real flow, fresh for every request because some requests end its session.
+async fn token_of(world: &World, kind: Kind) -> Option<String> {
+    Some(match kind {
+        Kind::NoToken => return None,
+        Kind::Garbage => "garbage".to_owned(),
+        Kind::Web => world.web_tokens("ada@example.com").await.access,
+        Kind::Device => world.device_tokens("ada@example.com").await.access,
+        Kind::Platform => world.platform_tokens("owner@example.com").await.access,
+        Kind::Expired => {
+            let tokens = world.web_tokens("ada@example.com").await;
+            world.advance(15 * 60 * 1000);
+            tokens.access
+        }
+        Kind::Ended => {
+            let tokens = world.web_tokens("ada@example.com").await;
+            world.post("/api/auth/logout").bearer(&tokens.access).send().await.expect(204);
+            tokens.access
+        }
+        Kind::Suspended => {
+            let tokens = world.web_tokens("ada@example.com").await;
+            world.set_status("demo", "suspended").await;
+            tokens.access
+        }
+    })
+}

@@ -1,0 +1,19 @@
+//! The whole application over HTTP, in process: a real port, a database of its own per test, a clock that stands
+//! still until the test moves it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
+#![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
+
+mod callers;
+mod errors;
+mod hostile;
+mod lifetimes;
+mod modes;
+mod support;
+mod tokens;

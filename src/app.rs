@@ -7,7 +7,10 @@ use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
-use crate::{account, dev, device, end_users, health, invitations, login, members, oidc, orgs, sessions};
+use crate::{
+    account, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs, platform,
+    services, sessions,
+};
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 #[must_use]
@@ -68,6 +71,35 @@ pub fn routes() -> Vec<At> {
             .get(end_users::handlers::show)
             .delete(end_users::handlers::erase),
         at("/api/organizations/{org}/users/{user_id}/sessions").delete(end_users::handlers::sign_out),
+        at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
+        // Platform owners.
+        at("/api/platform/tiers").get(platform::handlers::tiers),
+        at("/api/platform/organizations").get(platform::handlers::list),
+        at("/api/platform/organizations/{id}/approve").post(platform::handlers::approve),
+        at("/api/platform/organizations/{id}/reject").post(platform::handlers::reject),
+        at("/api/platform/organizations/{id}/suspend").post(platform::handlers::suspend),
+        at("/api/platform/organizations/{id}/activate").post(platform::handlers::activate),
+        at("/api/platform/organizations/{id}/tier").patch(platform::handlers::set_tier),
+        at("/api/platform/owners").post(platform::owners::appoint),
+        at("/api/platform/owners/{user_id}").delete(platform::owners::demote),
+        at("/api/platform/audit-log").get(audit::handlers::of_platform),
+        // Services, their secrets and plans.
+        at("/api/organizations/{org}/services")
+            .get(services::handlers::list)
+            .post(services::handlers::create),
+        at("/api/organizations/{org}/services/{svc}")
+            .get(services::handlers::show)
+            .patch(services::handlers::update)
+            .delete(services::handlers::delete),
+        at("/api/organizations/{org}/services/{svc}/client-secret")
+            .post(services::secrets::rotate)
+            .delete(services::secrets::remove),
+        at("/api/organizations/{org}/services/{svc}/plans")
+            .get(services::plans::list)
+            .post(services::plans::create),
+        at("/api/organizations/{org}/services/{svc}/plans/{plan}")
+            .patch(services::plans::update)
+            .delete(services::plans::delete),
     ]
 }
 

@@ -42,6 +42,7 @@ codes! {
     InvalidGrant: BAD_REQUEST, "INVALID_GRANT", "invalid_grant";
     UnsupportedGrantType: BAD_REQUEST, "UNSUPPORTED_GRANT_TYPE", "unsupported_grant_type";
     InvitationExpired: BAD_REQUEST, "INVITATION_EXPIRED", "invalid_request";
+    ServiceLimitExceeded: BAD_REQUEST, "SERVICE_LIMIT_EXCEEDED", "invalid_request";
     TeamLimitExceeded: BAD_REQUEST, "TEAM_LIMIT_EXCEEDED", "invalid_request";
     Unauthorized: UNAUTHORIZED, "UNAUTHORIZED", "invalid_token";
     TokenExpired: UNAUTHORIZED, "TOKEN_EXPIRED", "invalid_token";

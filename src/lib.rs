@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod crypto;
@@ -21,7 +22,9 @@ pub mod members;
 pub mod oidc;
 pub mod orgs;
 pub mod pages;
+pub mod platform;
 pub mod server;
+pub mod services;
 pub mod sessions;
 pub mod state;
 pub mod telemetry;

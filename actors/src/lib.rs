@@ -13,6 +13,7 @@ pub mod error;
 pub mod faults;
 pub mod guard;
 pub mod message;
+pub mod money;
 pub(crate) mod reader;
 pub mod store;
 pub mod system;

@@ -165,7 +165,7 @@ CREATE TABLE refresh_tokens (
 
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 
--- RFC 6749, section 4.1.2.
+-- RFC 6749, section 4.1.2. `code_challenge` is NULL only for confidential clients.
 --
 --   issued --redeem--> redeemed (session_id set) --redeem again--> the session ends
 CREATE TABLE authorization_codes (
@@ -177,7 +177,7 @@ CREATE TABLE authorization_codes (
     provider         TEXT    NOT NULL,
     redirect_uri     TEXT    NOT NULL,
     registered_uri   TEXT    NOT NULL,
-    code_challenge   TEXT    NOT NULL,
+    code_challenge   TEXT,
     scope            TEXT    NOT NULL,
     nonce            TEXT,
     authenticated_at INTEGER NOT NULL,

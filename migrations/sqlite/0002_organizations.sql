@@ -114,6 +114,9 @@ CREATE INDEX users_realm ON users (org_id, id);
 CREATE INDEX sessions_org ON sessions (org_id, id);
 CREATE INDEX sessions_service ON sessions (service_id);
 
+-- The list of an organization's services.
+CREATE INDEX services_org ON services (org_id, id) WHERE deleted_at IS NULL;
+
 -- An erased user stays as an empty row, so that counts and history keep their sense. A sign-in at or before
 -- `signed_out_at` makes no living session any more, also when its code is redeemed later.
 --

@@ -19,6 +19,8 @@ pub enum TokenKind {
     RefreshToken,
     /// The link of an invitation.
     Invitation,
+    /// RFC 6749, section 2.3.1.
+    ClientSecret,
 }
 
 impl TokenKind {
@@ -28,6 +30,7 @@ impl TokenKind {
             Self::DeviceCode => 2,
             Self::RefreshToken => 3,
             Self::Invitation => 4,
+            Self::ClientSecret => 5,
         }
     }
 }

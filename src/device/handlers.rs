@@ -1,12 +1,13 @@
 //! Handlers of device authorization.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::device_codes::{
     ClaimedDeviceCode, DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCode, DeviceCodeRefusal, NewDeviceCode,
 };
-use gatehouse_actors::data::services::{Service, ServiceByClientId};
+use gatehouse_actors::data::services::Service;
 use gatehouse_actors::device_code_batcher::IssueDeviceCode;
 use subtle::ConstantTimeEq;
 
@@ -17,6 +18,7 @@ use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
 use crate::http::address::{client_address, user_agent};
 use crate::http::caller::{Anonymous, Call};
+use crate::http::client;
 use crate::http::input::{Body, Form, Params, Query};
 use crate::http::origin::check_origin;
 use crate::http::redirect::with_params;
@@ -30,9 +32,11 @@ type Answer = Result<HttpResponse, Error>;
 /// `POST /auth/device/code`, `POST /oauth/device_authorization`
 pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = call.input.0;
-    let client_id = params.required("client_id")?.to_owned();
-    let unknown = || Error::new(Code::InvalidClient, "The client_id is not known.");
-    let service = app.store.read(ServiceByClientId { client_id }).await?.ok_or_else(unknown)?;
+    if !request.headers().contains_key(AUTHORIZATION) {
+        params.required("client_id")?;
+    }
+    // RFC 8628, section 3.1: confidential clients authenticate here as at the token endpoint.
+    let service = client::identify(&app, &request, &params).await?;
     check_names(&params, &service)?;
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));

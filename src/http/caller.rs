@@ -82,11 +82,15 @@ impl Caller for SignedIn {
         let same = subject.user_public_id == claims.sub
             && subject.client_id == claims.client_id
             && app.audience(&subject) == claims.aud;
-        if !same || !subject.is_live(app.clock.now()) {
+        if !same {
             return Err(ended());
         }
+        // Before the session is looked at: a suspension ends it, and what the client should hear is the suspension.
         if !subject.is_org_active() {
             return Err(Error::not_active(&subject.org_status));
+        }
+        if !subject.is_live(app.clock.now()) {
+            return Err(ended());
         }
         Ok(Self { subject })
     }

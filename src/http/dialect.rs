@@ -97,7 +97,7 @@ fn render(request: &HttpRequest, error: &Error) -> HttpResponse {
             response.insert_header((CONTENT_TYPE, content_type)).body(body)
         }
     };
-    add_headers(response.headers_mut(), error, dialect, presented_token(request));
+    add_headers(response.headers_mut(), error, presented_token(request));
     response
 }
 
@@ -148,7 +148,7 @@ fn page(request: &HttpRequest, error: &Error) -> HttpResponse {
     respond(&page, status)
 }
 
-fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, presented: bool) {
+fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -157,11 +157,12 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, dialect: Dialect, present
         headers.insert(ALLOW, allow);
     }
     if error.code.row().1 == StatusCode::UNAUTHORIZED {
-        let challenge = match (dialect, error.code, presented) {
-            (Dialect::OAuth, Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
+        let challenge = match (error.code, presented) {
+            // RFC 6749, section 5.2.
+            (Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
             // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
-            (_, _, false) => "Bearer realm=\"gatehouse\"",
-            (_, _, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
+            (_, false) => "Bearer realm=\"gatehouse\"",
+            (_, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }

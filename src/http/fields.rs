@@ -99,6 +99,15 @@ impl Fields {
         }
     }
 
+    /// A number as it is written, with its decimals; none when missing or null.
+    pub fn number_text(&mut self, name: &'static str) -> Option<String> {
+        match self.members.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(_) => self.complain(name, "must be a number"),
+        }
+    }
+
     /// True or false; none when missing or null.
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
         match self.members.get(name) {
@@ -129,12 +138,18 @@ impl Fields {
 /// The body of a management request. An empty body is an empty object.
 impl Input for Fields {
     async fn parse(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
-        let body = json_body(request, payload).await?;
+        Self::from_json(&json_body(request, payload).await?)
+    }
+}
+
+impl Fields {
+    /// Reads an object. Nothing at all is an empty one.
+    pub fn from_json(body: &[u8]) -> Result<Self, Error> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self { members: Map::new(), wrong: Vec::new() });
         }
-        let StrictObject(members) = serde_json::from_slice(&body)
-            .map_err(|_| Error::bad_request("The body is not a JSON object."))?;
+        let StrictObject(members) =
+            serde_json::from_slice(body).map_err(|_| Error::bad_request("The body is not a JSON object."))?;
         Ok(Self { members, wrong: Vec::new() })
     }
 }

@@ -117,7 +117,7 @@ async fn depart(
         return leave(app, request, &provider, service, purpose).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;
-    match request::web(params, &destination) {
+    match request::web(params, &destination, !service.is_confidential) {
         Ok(web) => leave(app, request, &provider, service, Purpose::Web(web)).await,
         Err(error) => Ok(error_redirect(app, &destination, &error)),
     }
@@ -135,9 +135,9 @@ async fn choose(app: &App, params: &Params) -> Answer {
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }
-    if let Err(error) =
-        request::response_type(params).and_then(|()| request::web(params, &destination).map(|_| ()))
-    {
+    let checked = request::response_type(params)
+        .and_then(|()| request::web(params, &destination, !service.is_confidential).map(|_| ()));
+    if let Err(error) = checked {
         return Ok(error_redirect(app, &destination, &error));
     }
     Ok(offer(app, &service, params, &destination))

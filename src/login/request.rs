@@ -27,8 +27,8 @@ pub(super) fn destination(registered: &[String], params: &Params) -> Result<Dest
     })
 }
 
-/// The rest of the request. Its errors go to the destination.
-pub(super) fn web(params: &Params, destination: &Destination) -> Result<WebRequest, Error> {
+/// The rest of the request. Its errors go to the destination. A public client cannot do without PKCE.
+pub(super) fn web(params: &Params, destination: &Destination, is_public: bool) -> Result<WebRequest, Error> {
     // OpenID Connect Core, section 6: refused by their own names.
     if params.get("request").is_some() {
         return Err(Error::bad_request("Request objects are not supported.").oauth("request_not_supported"));
@@ -36,15 +36,11 @@ pub(super) fn web(params: &Params, destination: &Destination) -> Result<WebReque
     if params.get("request_uri").is_some() {
         return Err(Error::bad_request("Request URIs are not supported.").oauth("request_uri_not_supported"));
     }
-    let code_challenge = params.get("code_challenge").ok_or_else(|| {
-        Error::bad_request("PKCE is required: send code_challenge with code_challenge_method=S256.")
-    })?;
-    // RFC 7636, section 4.3: a missing method means "plain", which is not accepted (RFC 9700, section 2.1.1).
-    if params.get("code_challenge_method") != Some("S256") {
-        return Err(Error::bad_request("The code_challenge_method must be S256."));
-    }
-    if !is_code_challenge(code_challenge) {
-        return Err(Error::bad_request("The code_challenge is not the S256 form of a verifier."));
+    let code_challenge = challenge(params)?;
+    if is_public && code_challenge.is_none() {
+        return Err(Error::bad_request(
+            "PKCE is required: send code_challenge with code_challenge_method=S256.",
+        ));
     }
     let nonce = params.get("nonce");
     if nonce.is_some_and(|nonce| nonce.len() > MAX_NONCE) {
@@ -52,10 +48,25 @@ pub(super) fn web(params: &Params, destination: &Destination) -> Result<WebReque
     }
     Ok(WebRequest {
         destination: destination.clone(),
-        code_challenge: code_challenge.to_owned(),
+        code_challenge,
         scope: scope::parse(params.get("scope"))?,
         nonce: nonce.map(ToOwned::to_owned),
     })
+}
+
+/// The PKCE challenge, if one is sent. Sent halfway is an error: what a client means to use must not be dropped.
+fn challenge(params: &Params) -> Result<Option<String>, Error> {
+    let (challenge, method) = (params.get("code_challenge"), params.get("code_challenge_method"));
+    match (challenge, method) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Error::bad_request("The parameter code_challenge is missing.")),
+        (Some(challenge), Some("S256")) if is_code_challenge(challenge) => Ok(Some(challenge.to_owned())),
+        (Some(_), Some("S256")) => {
+            Err(Error::bad_request("The code_challenge is not the S256 form of a verifier."))
+        }
+        // RFC 7636, section 4.3: a missing method means "plain", which is not accepted (RFC 9700, section 2.1.1).
+        (Some(_), _) => Err(Error::bad_request("The code_challenge_method must be S256.")),
+    }
 }
 
 /// The standard endpoint's own parameters.
@@ -84,7 +95,7 @@ mod tests {
     fn check(query: &str) -> Result<WebRequest, Error> {
         let params = Params::from_query(query).unwrap();
         let destination = destination(&["https://a.test/cb".to_owned()], &params)?;
-        web(&params, &destination)
+        web(&params, &destination, true)
     }
 
     #[test]
@@ -114,6 +125,26 @@ mod tests {
             (format!("{base}&{pkce}&request_uri=http://x.test"), "request_uri_not_supported"),
         ] {
             assert_eq!(check(&query).unwrap_err().oauth_code(), error, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_confidential_client_may_do_without_a_challenge_but_not_with_half_of_one() {
+        let check = |query: &str| {
+            let params = Params::from_query(&format!("redirect_uri=https://a.test/cb{query}")).unwrap();
+            let destination = destination(&["https://a.test/cb".to_owned()], &params)?;
+            web(&params, &destination, false)
+        };
+        assert_eq!(check("").unwrap().code_challenge, None);
+        let complete = format!("&code_challenge={CHALLENGE}&code_challenge_method=S256");
+        assert_eq!(check(&complete).unwrap().code_challenge.as_deref(), Some(CHALLENGE));
+        for query in [
+            "&code_challenge_method=S256".to_owned(),
+            format!("&code_challenge={CHALLENGE}"),
+            format!("&code_challenge={CHALLENGE}&code_challenge_method=plain"),
+            "&code_challenge=short&code_challenge_method=S256".to_owned(),
+        ] {
+            assert_eq!(check(&query).unwrap_err().oauth_code(), "invalid_request", "{query}");
         }
     }
 

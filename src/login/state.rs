@@ -39,7 +39,8 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WebRequest {
     pub(super) destination: Destination,
-    pub(super) code_challenge: String,
+    /// None only for a confidential client that sent none.
+    pub(super) code_challenge: Option<String>,
     pub(super) scope: String,
     pub(super) nonce: Option<String>,
 }

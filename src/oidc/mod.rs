@@ -39,7 +39,7 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
         ],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
-        "token_endpoint_auth_methods_supported": ["none"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [

@@ -1,5 +1,7 @@
 //! What an organization may be called.
 
+use crate::http::slug;
+
 /// Slugs that would read as an address of this service or speak in its name.
 const RESERVED: &[&str] = &[
     "about",
@@ -65,23 +67,9 @@ const RESERVED: &[&str] = &[
     "www",
 ];
 
-/// What is wrong with a slug, if anything. ASCII only: a look-alike of another's slug is no slug.
-pub(super) fn slug_problem(slug: &str) -> Option<&'static str> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(3..=40).contains(&slug.len()) || !slug.bytes().all(plain) {
-        return Some("must be 3 to 40 characters of a-z, 0-9 and -");
-    }
-    if slug.starts_with('-') || slug.ends_with('-') || slug.contains("--") {
-        return Some("must not begin or end with -, nor have two in a row");
-    }
-    if RESERVED.contains(&slug) {
-        return Some("is reserved");
-    }
-    // Where a path names an organization, both its slug and its id are understood.
-    if slug.len() == 36 && slug.matches('-').count() == 4 {
-        return Some("must not look like an id");
-    }
-    None
+/// What is wrong with a slug, if anything.
+pub(super) fn slug_problem(text: &str) -> Option<&'static str> {
+    slug::problem(text).or_else(|| RESERVED.contains(&text).then_some("is reserved"))
 }
 
 #[cfg(test)]

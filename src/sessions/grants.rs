@@ -4,7 +4,7 @@ use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, R
 use gatehouse_actors::data::device_codes::{
     DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
 };
-use gatehouse_actors::data::services::{Service, ServiceByClientId};
+use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sessions::{NewSession, RefreshRefusal, RotateRefreshToken, Rotation};
 use gatehouse_actors::error::OpError;
 
@@ -17,17 +17,6 @@ use crate::http::input::Params;
 use crate::http::scope;
 use crate::state::App;
 
-/// The client of a token request. Public clients name themselves (RFC 6749, section 3.2.1).
-pub(super) async fn client(app: &App, params: &Params, authorization: bool) -> Result<Service, Error> {
-    let refused = |message| Error::new(Code::InvalidClient, message);
-    if authorization || params.get("client_secret").is_some() {
-        return Err(refused("This client is public and has no secret: send client_id only."));
-    }
-    let client_id = params.get("client_id").ok_or_else(|| refused("The parameter client_id is missing."))?;
-    let service = app.store.read(ServiceByClientId { client_id: client_id.to_owned() }).await?;
-    service.ok_or_else(|| refused("The client_id is not known."))
-}
-
 /// RFC 6749, section 4.1.3.
 pub(super) async fn authorization_code(
     app: &App,
@@ -36,12 +25,12 @@ pub(super) async fn authorization_code(
 ) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The code is not valid (any more).");
     let code = params.required("code")?;
-    // Every code is bound to a redirect URI and a challenge (RFC 6749, section 4.1.3; RFC 7636, section 4.6), so what
-    // is missing here is wrong.
+    // Every code is bound to a redirect URI (RFC 6749, section 4.1.3), so what is missing here is wrong.
     let redirect_uri = params.get("redirect_uri").unwrap_or_default().to_owned();
-    let verifier = params.get("code_verifier").unwrap_or_default();
     let Presented { id, secret } = parse(TokenKind::AuthorizationCode, code).ok_or_else(invalid)?;
-    if !is_code_verifier(verifier) {
+    // RFC 7636, section 4.6. Only an authenticated client may do without.
+    let verifier = params.get("code_verifier");
+    if !verifier.map_or(client.is_confidential, is_code_verifier) {
         return Err(Error::invalid_grant("The code_verifier does not match."));
     }
     let refresh_secret: TokenSecret = app.random.bytes();
@@ -50,7 +39,8 @@ pub(super) async fn authorization_code(
         secret_hash: sha256(&secret),
         client_id: client.client_id.clone(),
         redirect_uri,
-        code_challenge: code_challenge(verifier),
+        code_challenge: verifier.map(code_challenge),
+        client_authenticated: client.is_confidential,
         session: new_session(app, &refresh_secret),
         now: app.clock.now(),
     };
@@ -88,6 +78,9 @@ pub(super) async fn device_code(app: &App, params: &Params, client: &Service) ->
     app.pacing.poll(code.id, code.expires_at, now).map_err(|slow_down| {
         Error::new(Code::SlowDown, format!("Poll every {} seconds from now on.", slow_down.interval))
     })?;
+    if !client.is_active() {
+        return Err(Error::not_active(&client.org_status));
+    }
     if code.status == DeviceCodeStatus::Pending {
         return Err(pending(&code, now));
     }
@@ -155,6 +148,10 @@ pub(super) async fn refresh(app: &App, params: &Params, client: Option<&Service>
             RefreshRefusal::ScopeTooWide => {
                 Error::bad_request("The scope is wider than what was granted.").oauth("invalid_scope")
             }
+            RefreshRefusal::ClientNotAuthenticated => Error::new(
+                Code::InvalidClient,
+                "This client is confidential: authenticate with its client_secret.",
+            ),
             RefreshRefusal::Unknown | RefreshRefusal::OtherClient | RefreshRefusal::Over => invalid(),
         })
     })?;

@@ -1,6 +1,5 @@
 //! Handlers of tokens.
 
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::sessions::EndSession;
@@ -9,6 +8,7 @@ use super::grants;
 use super::view::token_answer;
 use crate::error::{Code, Error};
 use crate::http::caller::{Anonymous, Call, TokenHolder};
+use crate::http::client;
 use crate::http::input::Body;
 use crate::state::App;
 
@@ -25,7 +25,7 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     }
     let params = call.input.0;
     let grant_type = params.required("grant_type")?;
-    let client = grants::client(&app, &params, request.headers().contains_key(AUTHORIZATION)).await?;
+    let client = client::identify(&app, &request, &params).await?;
     let granted = match grant_type {
         "authorization_code" => grants::authorization_code(&app, &params, &client).await?,
         "refresh_token" => grants::refresh(&app, &params, Some(&client)).await?,
@@ -36,8 +36,10 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
 }
 
 /// `POST /api/auth/refresh`
-pub async fn refresh(app: Data<App>, call: Call<Anonymous, Body>) -> Answer {
-    let granted = grants::refresh(&app, &call.input.0, None).await?;
+pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
+    let params = call.input.0;
+    let client = client::identify_if_authenticated(&app, &request, &params).await?;
+    let granted = grants::refresh(&app, &params, client.as_ref()).await?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }
 

@@ -18,7 +18,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12) RETURNING id";
     CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
         c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
-        s.redirect_uris, o.status, o.is_platform, c.registered_uri FROM authorization_codes c JOIN services s ON s.id = c.service_id \
+        s.redirect_uris, o.status, o.is_platform, c.registered_uri \
+        FROM authorization_codes c JOIN services s ON s.id = c.service_id AND s.deleted_at IS NULL \
         JOIN organizations o ON o.id = c.org_id WHERE c.id = $1";
     REDEEM_CODE = "UPDATE authorization_codes SET redeemed_at = $1, session_id = $2 WHERE id = $3";
     PURGE_CODES = "DELETE FROM authorization_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
@@ -37,8 +38,8 @@ pub struct NewAuthorizationCode {
     pub redirect_uri: String,
     /// The registered URI that it matched: the same but for the port of a loopback address (RFC 8252, section 7.3).
     pub registered_uri: String,
-    /// RFC 7636, method S256.
-    pub code_challenge: String,
+    /// RFC 7636, method S256. None only for a confidential client that sent none.
+    pub code_challenge: Option<String>,
     /// Granted scope, space-separated.
     pub scope: String,
     /// OpenID Connect nonce, for the `id_token`.
@@ -83,7 +84,9 @@ pub struct RedeemAuthorizationCode {
     /// As in the token request (RFC 6749, section 4.1.3).
     pub redirect_uri: String,
     /// S256 of the verifier presented (RFC 7636, section 4.6).
-    pub code_challenge: String,
+    pub code_challenge: Option<String>,
+    /// Whether the client proved who it is with its secret.
+    pub client_authenticated: bool,
     /// The session to open.
     pub session: NewSession,
     /// The present moment.
@@ -128,7 +131,7 @@ struct StoredCode {
     user_id: i64,
     provider: String,
     redirect_uri: String,
-    code_challenge: String,
+    code_challenge: Option<String>,
     scope: String,
     nonce: Option<String>,
     authenticated_at: Millis,
@@ -209,7 +212,12 @@ impl RedeemAuthorizationCode {
         if code.redirect_uri != self.redirect_uri {
             return Err(CodeRefusal::RedirectUri);
         }
+        // RFC 9700, section 2.1.1: a verifier counts only where there was a challenge, or PKCE could be taken off.
         if code.code_challenge != self.code_challenge {
+            return Err(CodeRefusal::CodeVerifier);
+        }
+        // Something must tie the code to its client: the verifier or the secret. The secret may be gone since.
+        if code.code_challenge.is_none() && !self.client_authenticated {
             return Err(CodeRefusal::CodeVerifier);
         }
         if code.org_status != "active" {

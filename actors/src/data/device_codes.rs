@@ -15,13 +15,14 @@ pub const DEVICE_CODE_LIFETIME: Millis = 15 * 60 * 1000;
 /// random index stays small.
 const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
 
-/// The columns of [`DeviceCode`], for every statement that reads one.
+/// The columns of [`DeviceCode`], for every statement that reads one. With its service a code is gone.
 macro_rules! select_device_code {
     () => {
         "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, d.user_id, d.created_at, \
          d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, s.name, s.client_id, \
          o.slug, o.name, o.status \
-         FROM device_codes d JOIN services s ON s.id = d.service_id JOIN organizations o ON o.id = d.org_id"
+         FROM device_codes d JOIN services s ON s.id = d.service_id AND s.deleted_at IS NULL \
+         JOIN organizations o ON o.id = d.org_id"
     };
 }
 

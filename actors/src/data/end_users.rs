@@ -299,7 +299,7 @@ impl ReadOp for EndUsers {
 }
 
 /// The pattern of a LIKE that finds `text` literally, with `!` as the escape character.
-fn contains(text: &str) -> String {
+pub(crate) fn contains(text: &str) -> String {
     let literal = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{literal}%")
 }

@@ -124,6 +124,11 @@ impl Organization {
     }
 }
 
+/// Whether a path names an organization by its public id, not by its slug: a slug never has this shape.
+pub(crate) fn is_public_id(reference: &str) -> bool {
+    reference.len() == 36 && reference.matches('-').count() == 4
+}
+
 /// The organization that a path names, and what the caller is in it.
 #[derive(Debug, Clone)]
 pub struct OrganizationForCaller {
@@ -137,9 +142,11 @@ impl ReadOp for OrganizationForCaller {
     type Output = Option<(Organization, Option<Role>)>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let by_public_id = self.reference.len() == 36 && self.reference.matches('-').count() == 4;
-        let statement =
-            if by_public_id { ORGANIZATION_FOR_CALLER_BY_PUBLIC_ID } else { ORGANIZATION_FOR_CALLER_BY_SLUG };
+        let statement = if is_public_id(&self.reference) {
+            ORGANIZATION_FOR_CALLER_BY_PUBLIC_ID
+        } else {
+            ORGANIZATION_FOR_CALLER_BY_SLUG
+        };
         tx.optional(statement, values![self.user_id, &self.reference], |row| {
             let role = row.get::<Option<String>>(16)?.map(|role| Role::from_column(&role)).transpose()?;
             Ok((Organization::from_row(row)?, role))

@@ -1,7 +1,9 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
 pub mod audit;
+pub mod audit_log;
 pub mod authorization_codes;
+pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
 pub mod installation;
@@ -10,6 +12,10 @@ pub mod invitations;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
+pub mod plans;
+pub mod platform;
+pub mod platform_owners;
+pub mod service_admin;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -23,7 +29,9 @@ use crate::engine::Statement;
 pub fn statements() -> Vec<&'static Statement> {
     [
         audit::STATEMENTS,
+        audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         installation::STATEMENTS,
@@ -32,6 +40,10 @@ pub fn statements() -> Vec<&'static Statement> {
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
+        platform::STATEMENTS,
+        platform_owners::STATEMENTS,
+        plans::STATEMENTS,
+        service_admin::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
@@ -62,4 +74,10 @@ fn string_list(
 /// Writes a JSON array of strings.
 fn json_list(list: &[String]) -> String {
     serde_json::Value::from(list).to_string()
+}
+
+/// Whether a path names a thing by its public id; else it is a slug, which never looks like this.
+#[must_use]
+pub fn looks_like_public_id(text: &str) -> bool {
+    text.len() == 36 && text.matches('-').count() == 4
 }

@@ -6,16 +6,20 @@ use crate::error::StoreError;
 use crate::message::ReadOp;
 use crate::{statements, values};
 
+/// The columns of [`Service`], for every statement that reads one.
+macro_rules! select_service {
+    () => {
+        "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, s.device_activation_uri, o.slug, o.name, \
+         o.status, o.is_platform, EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id \
+         AND c.expires_at IS NULL) FROM services s JOIN organizations o ON o.id = s.org_id"
+    };
+}
+pub(crate) use select_service;
+
 statements! {
-    SERVICE_BY_CLIENT_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
-        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.client_id = $1 AND s.deleted_at IS NULL";
-    SERVICE_BY_SLUGS = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
-        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM organizations o JOIN services s ON s.org_id = o.id WHERE o.slug = $1 AND s.slug = $2 AND s.deleted_at IS NULL";
-    SERVICE_BY_ID = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
-        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.deleted_at IS NULL";
+    SERVICE_BY_CLIENT_ID = concat!(select_service!(), " WHERE s.client_id = $1 AND s.deleted_at IS NULL");
+    SERVICE_BY_SLUGS = concat!(select_service!(), " WHERE o.slug = $1 AND s.slug = $2 AND s.deleted_at IS NULL");
+    SERVICE_BY_ID = concat!(select_service!(), " WHERE s.id = $1 AND s.deleted_at IS NULL");
 }
 
 /// A service together with what sign-in must know of its organization.
@@ -43,6 +47,8 @@ pub struct Service {
     pub org_status: String,
     /// Whether this is the platform realm.
     pub is_platform: bool,
+    /// Whether it has a secret, with which it must authenticate (RFC 6749, section 2.1).
+    pub is_confidential: bool,
 }
 
 impl Service {
@@ -65,6 +71,7 @@ impl Service {
             org_name: row.get(8)?,
             org_status: row.get(9)?,
             is_platform: row.get(10)?,
+            is_confidential: row.get(11)?,
         })
     }
 }

@@ -41,6 +41,8 @@ statements! {
     SUBJECT_BY_PUBLIC_ID = concat!(select_subject!(), " WHERE x.public_id = $1");
     REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
         FROM refresh_tokens WHERE id = $1";
+    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN client_secrets c ON c.service_id = x.service_id \
+        WHERE x.id = $1 AND c.expires_at IS NULL";
     SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
     USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1, successor_id = $2 WHERE id = $3";
 }
@@ -205,6 +207,10 @@ pub(crate) fn end(
     Ok(())
 }
 
+fn is_of_confidential_client(tx: &mut WriteTx<'_>, session_id: i64) -> Result<bool, StoreError> {
+    Ok(tx.optional(SESSION_OF_CONFIDENTIAL_CLIENT, values![session_id], |_| Ok(()))?.is_some())
+}
+
 /// The session behind a token, ended or not.
 #[derive(Debug, Clone)]
 pub struct SessionByPublicId {
@@ -250,7 +256,7 @@ pub struct RotateRefreshToken {
     pub secret_hash: [u8; 32],
     /// SHA-256 of the successor's secret, which follows from the one presented.
     pub successor_hash: [u8; 32],
-    /// The client that presents it, where the endpoint knows it.
+    /// The client that presents it, where the endpoint knows it; authenticated when it is confidential.
     pub client_id: Option<String>,
     /// The scope asked for, when it is named: within what was granted (RFC 6749, section 6).
     pub requested_scope: Option<String>,
@@ -274,6 +280,8 @@ pub enum RefreshRefusal {
     Unknown,
     /// It belongs to another client.
     OtherClient,
+    /// It belongs to a confidential client, and none authenticated (RFC 6749, section 6).
+    ClientNotAuthenticated,
     /// It expired, or its session ended.
     Over,
     /// More scope is asked for than was granted.
@@ -301,11 +309,14 @@ impl WriteOp for RotateRefreshToken {
         if self.client_id.as_ref().is_some_and(|client_id| *client_id != subject.client_id) {
             return refused(RefreshRefusal::OtherClient);
         }
-        if !subject.is_live(self.now) || token.expires_at <= self.now {
-            return refused(RefreshRefusal::Over);
+        if self.client_id.is_none() && is_of_confidential_client(tx, token.session_id)? {
+            return refused(RefreshRefusal::ClientNotAuthenticated);
         }
         if !subject.is_org_active() {
             return refused(RefreshRefusal::OrganizationNotActive);
+        }
+        if !subject.is_live(self.now) || token.expires_at <= self.now {
+            return refused(RefreshRefusal::Over);
         }
         if let Some(requested) = &self.requested_scope
             && !requested.split(' ').all(|word| subject.scope.split(' ').any(|granted| granted == word))

@@ -2,7 +2,7 @@
 
 use super::authorization_codes::{self, NewAuthorizationCode};
 use super::device_codes::{self, DeviceCodeRefusal};
-use super::services::Service;
+use super::services::{Service, select_service};
 use super::users::{self, Arrival, EmailInUse};
 use crate::clock::Millis;
 use crate::engine::WriteTx;
@@ -15,9 +15,7 @@ statements! {
         ON CONFLICT (state_hash) DO NOTHING";
     PURGE_LOGIN_STATES = "DELETE FROM login_state_claims WHERE id IN (SELECT id FROM (SELECT id, expires_at \
         FROM login_state_claims ORDER BY id LIMIT 64) oldest WHERE expires_at < $1)";
-    SERVICE_FOR_SIGN_IN = "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, \
-        s.device_activation_uri, o.slug, o.name, o.status, o.is_platform \
-        FROM services s JOIN organizations o ON o.id = s.org_id WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL";
+    SERVICE_FOR_SIGN_IN = concat!(select_service!(), " WHERE s.id = $1 AND s.org_id = $2 AND s.deleted_at IS NULL");
 }
 
 /// Uses up a login state, so that a callback works once. Before the provider is asked: a replay must not reach it.

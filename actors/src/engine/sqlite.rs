@@ -6,11 +6,12 @@ use std::time::Duration;
 use r2d2::{Pool, PooledConnection};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::statement::Statement;
 use super::value::{Column, Value};
 use crate::error::StoreError;
+use crate::message::ReadOp;
 
 type Pooled = PooledConnection<SqliteConnectionManager>;
 
@@ -103,6 +104,34 @@ impl ReadConnection {
     pub(crate) fn begin(&mut self) -> Result<ReadTx<'_>, StoreError> {
         let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
         Ok(ReadTx { transaction })
+    }
+}
+
+/// A connection outside the actors that can only ask. It takes no instance lock: a command may look into a database
+/// that a running service writes to, and into a copy that nobody uses.
+pub struct ReadOnly {
+    connection: Connection,
+}
+
+impl ReadOnly {
+    /// Opens the file at `path`, which must exist and be migrated.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when it cannot be opened for reading.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|error| failed(&error))?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(&error))?;
+        Ok(Self { connection })
+    }
+
+    /// Asks a question in a transaction of its own.
+    ///
+    /// # Errors
+    /// Whatever the question meets.
+    pub fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
+        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        question.run(&mut ReadTx { transaction })
     }
 }
 

@@ -103,13 +103,10 @@ async fn a_wrong_request_is_refused_and_burns_nothing() {
         ),
         (RedeemAuthorizationCode { redirect_uri: String::new(), ..right.clone() }, CodeRefusal::RedirectUri),
         (
-            RedeemAuthorizationCode { code_challenge: "other".to_owned(), ..right.clone() },
+            RedeemAuthorizationCode { code_challenge: Some("other".to_owned()), ..right.clone() },
             CodeRefusal::CodeVerifier,
         ),
-        (
-            RedeemAuthorizationCode { code_challenge: String::new(), ..right.clone() },
-            CodeRefusal::CodeVerifier,
-        ),
+        (RedeemAuthorizationCode { code_challenge: None, ..right.clone() }, CodeRefusal::CodeVerifier),
     ];
     for (request, reason) in wrong {
         assert_eq!(refusal(world.store.write(request).await), reason);
@@ -157,7 +154,8 @@ async fn a_loopback_port_may_differ_from_the_registered_one() {
         secret_hash,
         client_id: acme.web.client_id.clone(),
         redirect_uri: used.to_owned(),
-        code_challenge: CHALLENGE.to_owned(),
+        code_challenge: Some(CHALLENGE.to_owned()),
+        client_authenticated: false,
         session: new_session(),
         now: world.now(),
     };

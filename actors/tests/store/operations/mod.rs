@@ -9,4 +9,6 @@ mod installation;
 mod invitations;
 mod members;
 mod organizations;
+mod platform;
 mod refresh_tokens;
+mod services;

@@ -105,7 +105,7 @@ pub(crate) fn new_code(secret_hash: [u8; 32]) -> NewAuthorizationCode {
         secret_hash,
         redirect_uri: REDIRECT_URI.to_owned(),
         registered_uri: REDIRECT_URI.to_owned(),
-        code_challenge: CHALLENGE.to_owned(),
+        code_challenge: Some(CHALLENGE.to_owned()),
         scope: "openid email".to_owned(),
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
     }
@@ -122,7 +122,8 @@ pub(crate) fn redeem_code(world: &World, service: &Service, arrived: &Arrived) -
         secret_hash: arrived.secret_hash,
         client_id: service.client_id.clone(),
         redirect_uri: REDIRECT_URI.to_owned(),
-        code_challenge: CHALLENGE.to_owned(),
+        code_challenge: Some(CHALLENGE.to_owned()),
+        client_authenticated: false,
         session: new_session(),
         now: world.now(),
     }

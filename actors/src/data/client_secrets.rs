@@ -1,0 +1,133 @@
+//! Secrets of confidential clients (RFC 6749, section 2.3.1). While one is replaced, the old one works for a grace.
+
+use serde_json::json;
+
+use super::audit::{AuditContext, Happened, append};
+use super::service_admin::{ServiceReference, UnknownService};
+use crate::clock::Millis;
+use crate::engine::{ReadTx, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::message::{ReadOp, WriteOp};
+use crate::{statements, values};
+
+/// How long a replaced secret still works: 24 hours.
+pub const SECRET_GRACE: Millis = 24 * 60 * 60 * 1000;
+/// Secrets that may work at once. Somebody who rotates more often in a day than this has to remove them first.
+const MAX_SECRETS: i64 = 5;
+
+statements! {
+    SECRET_HASH = "SELECT secret_hash FROM client_secrets WHERE id = $1 AND service_id = $2 \
+        AND (expires_at IS NULL OR expires_at > $3)";
+    PURGE_SECRETS = "DELETE FROM client_secrets WHERE service_id = $1 AND expires_at <= $2";
+    COUNT_SECRETS = "SELECT COUNT(*) FROM client_secrets WHERE service_id = $1";
+    REPLACE_SECRET = "UPDATE client_secrets SET expires_at = $1 WHERE service_id = $2 AND expires_at IS NULL";
+    INSERT_SECRET = "INSERT INTO client_secrets (service_id, secret_hash, created_at) VALUES ($1, $2, $3) RETURNING id";
+    REMOVE_SECRETS = "DELETE FROM client_secrets WHERE service_id = $1";
+}
+
+/// The hash of a secret that works at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientSecretHash {
+    /// The row id in front of the secret.
+    pub id: i64,
+    /// The service that presents it. The secret of another is as good as none.
+    pub service_id: i64,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl ReadOp for ClientSecretHash {
+    type Output = Option<[u8; 32]>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(SECRET_HASH, values![self.id, self.service_id, self.now], |row| row.get(0))
+    }
+}
+
+/// Gives a service a secret, or a new one. With the first it becomes a confidential client.
+#[derive(Debug, Clone)]
+pub struct RotateClientSecret {
+    /// Which service.
+    pub service: ServiceReference,
+    /// SHA-256 of the secret half.
+    pub secret_hash: [u8; 32],
+    /// Who, from where, when.
+    pub audit: AuditContext,
+}
+
+/// A secret was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotatedSecret {
+    /// Row id of the secret, which goes in front of it.
+    pub id: i64,
+    /// The client it belongs to.
+    pub client_id: String,
+    /// Until when the one that it replaces works; none for the first.
+    pub previous_expires_at: Option<Millis>,
+}
+
+/// Why no secret was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotateRefusal {
+    /// There is no such service in the organization.
+    Unknown,
+    /// Too many replaced secrets still work.
+    TooMany,
+}
+
+impl WriteOp for RotateClientSecret {
+    type Output = RotatedSecret;
+    type Refused = RotateRefusal;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<RotatedSecret, OpError<RotateRefusal>> {
+        let Some(service) = self.service.find(tx)? else {
+            return Err(OpError::Refused(RotateRefusal::Unknown));
+        };
+        let now = self.audit.now;
+        tx.execute(PURGE_SECRETS, values![service.id, now])?;
+        if tx.one(COUNT_SECRETS, values![service.id], |row| row.get::<i64>(0))? >= MAX_SECRETS {
+            return Err(OpError::Refused(RotateRefusal::TooMany));
+        }
+        let replaced = tx.execute(REPLACE_SECRET, values![now + SECRET_GRACE, service.id])? > 0;
+        let values = values![service.id, &self.secret_hash, now];
+        let id = tx.one(INSERT_SECRET, values, |row| row.get::<i64>(0))?;
+        let happened = Happened {
+            org_id: self.service.org_id,
+            action: "client_secret.rotated",
+            target: ("service", &service.public_id),
+            metadata: json!({ "client_id": service.client_id, "replaced": replaced }),
+        };
+        append(tx, &self.audit, &happened)?;
+        let previous_expires_at = replaced.then_some(now + SECRET_GRACE);
+        Ok(RotatedSecret { id, client_id: service.client_id, previous_expires_at })
+    }
+}
+
+/// Takes all secrets away, at once and without a grace: the service is a public client again.
+#[derive(Debug, Clone)]
+pub struct RemoveClientSecrets {
+    /// Which service.
+    pub service: ServiceReference,
+    /// Who, from where, when.
+    pub audit: AuditContext,
+}
+
+impl WriteOp for RemoveClientSecrets {
+    type Output = ();
+    type Refused = UnknownService;
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<UnknownService>> {
+        let Some(service) = self.service.find(tx)? else { return Err(OpError::Refused(UnknownService)) };
+        let removed = tx.execute(REMOVE_SECRETS, values![service.id])?;
+        if removed > 0 {
+            let happened = Happened {
+                org_id: self.service.org_id,
+                action: "client_secret.removed",
+                target: ("service", &service.public_id),
+                metadata: json!({ "client_id": service.client_id, "removed": removed }),
+            };
+            append(tx, &self.audit, &happened)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The client of an OAuth request, authenticated when it is confidential (RFC 6749, section 2.3).
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gatehouse_actors::data::client_secrets::ClientSecretHash;
+use gatehouse_actors::data::services::{Service, ServiceByClientId};
+use subtle::ConstantTimeEq;
+
+use super::input::Params;
+use crate::crypto::token::{Presented, TokenKind, parse, sha256};
+use crate::error::{Code, Error};
+use crate::state::App;
+
+/// What a client presented. Its secret is neither logged nor shown.
+struct Credentials {
+    client_id: String,
+    secret: Option<String>,
+}
+
+fn refused(message: &'static str) -> Error {
+    Error::new(Code::InvalidClient, message)
+}
+
+/// Identifies the client: a public one by its name, a confidential one by its secret as well.
+pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Result<Service, Error> {
+    let Credentials { client_id, secret } = presented(request, params)?;
+    let service = app.store.read(ServiceByClientId { client_id }).await?;
+    let service = service.ok_or_else(|| refused("The client_id is not known."))?;
+    match (service.is_confidential, secret) {
+        (false, None) => Ok(service),
+        (false, Some(_)) => Err(refused("This client is public and has no secret: send client_id only.")),
+        (true, None) => Err(refused("This client is confidential: authenticate with its client_secret.")),
+        (true, Some(secret)) => {
+            check_secret(app, &service, &secret).await?;
+            Ok(service)
+        }
+    }
+}
+
+/// The client, where naming it is optional: none unless it sent a secret.
+pub async fn identify_if_authenticated(
+    app: &App,
+    request: &HttpRequest,
+    params: &Params,
+) -> Result<Option<Service>, Error> {
+    let basic = request.headers().get(AUTHORIZATION).is_some_and(|header| {
+        header.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+    });
+    if basic || params.get("client_secret").is_some() {
+        return identify(app, request, params).await.map(Some);
+    }
+    Ok(None)
+}
+
+fn presented(request: &HttpRequest, params: &Params) -> Result<Credentials, Error> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let in_body = params.get("client_id");
+    let Some(header) = headers.next() else {
+        let client_id = in_body.ok_or_else(|| refused("The parameter client_id is missing."))?.to_owned();
+        return Ok(Credentials { client_id, secret: params.get("client_secret").map(ToOwned::to_owned) });
+    };
+    // RFC 6749, section 2.3: no more than one authentication method in a request.
+    if headers.next().is_some() || params.get("client_secret").is_some() {
+        return Err(Error::bad_request("Authenticate the client in one way only: header or body."));
+    }
+    let header = header.to_str().ok().and_then(basic);
+    let (client_id, secret) = header
+        .ok_or_else(|| refused("The Authorization header must be Basic, with client_id and secret."))?;
+    if in_body.is_some_and(|in_body| in_body != client_id) {
+        return Err(Error::bad_request("The client_id of the body is not the one of the header."));
+    }
+    Ok(Credentials { client_id, secret: Some(secret) })
+}
+
+/// RFC 7617, with both halves form-urlencoded inside (RFC 6749, section 2.3.1).
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (client_id, secret) = decoded.split_once(':')?;
+    Some((form_decode(client_id), form_decode(secret)))
+}
+
+fn form_decode(text: &str) -> String {
+    // As the name of a parameter of its own; what separates parameters must not do so here.
+    let text = text.replace('&', "%26").replace('=', "%3D");
+    url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
+async fn check_secret(app: &App, service: &Service, text: &str) -> Result<(), Error> {
+    let wrong = || refused("The client_secret is not valid (any more).");
+    let Presented { id, secret } = parse(TokenKind::ClientSecret, text).ok_or_else(wrong)?;
+    let question = ClientSecretHash { id, service_id: service.id, now: app.clock.now() };
+    let expected = app.store.read(question).await?.ok_or_else(wrong)?;
+    if bool::from(sha256(&secret).ct_eq(&expected)) { Ok(()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(inside: &str) -> String {
+        format!("Basic {}", STANDARD.encode(inside))
+    }
+
+    #[test]
+    fn both_halves_are_form_decoded() {
+        let read = |inside: &str| basic(&header(inside));
+        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
+        assert_eq!(read("app:secret"), pair("app", "secret"));
+        assert_eq!(read("a%3Ab:c%26d"), pair("a:b", "c&d"));
+        assert_eq!(read("a+b:c:d"), pair("a b", "c:d"));
+        assert_eq!(read("a&b:c=d"), pair("a&b", "c=d"));
+        assert_eq!(read("app:"), pair("app", ""));
+        assert_eq!(read("app"), None);
+        assert_eq!(basic("Bearer abc"), None);
+        assert_eq!(basic("Basic ***"), None);
+        assert_eq!(basic("Basic"), None);
+        assert_eq!(basic(&header("a:b").replace("Basic", "bAsIc")), pair("a", "b"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_encodes_comes_back(id in ".{1,20}", secret in ".{0,40}") {
+            let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let read = basic(&header(&format!("{}:{}", encode(&id), encode(&secret))));
+            prop_assert_eq!(read, Some((id, secret)));
+        }
+
+        #[test]
+        fn arbitrary_headers_are_no_panic(text in ".{0,60}") {
+            let _ = basic(&text);
+            let _ = basic(&format!("Basic {text}"));
+        }
+    }
+}

@@ -48,6 +48,9 @@ impl SpentByAddress {
     pub(super) fn give_back(&mut self, address: IpAddr) {
         if let Some((spent, _)) = self.0.get_mut(&address) {
             *spent = spent.saturating_sub(1);
+            if *spent == 0 {
+                self.0.remove(&address);
+            }
         }
     }
 

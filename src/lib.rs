@@ -10,6 +10,7 @@ pub mod config;
 pub mod crypto;
 pub mod dev;
 pub mod device;
+pub mod drain;
 pub mod end_users;
 pub mod error;
 pub mod health;

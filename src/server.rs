@@ -36,8 +36,9 @@ use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
+use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
-use crate::http::{dialect, headers, observe};
+use crate::http::{body, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
@@ -47,10 +48,9 @@ use crate::upstream::{HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// A client gets this long to send the head of a request, also the next one on a kept connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// Requests in flight get this long when the process stops, in seconds.
-const DRAIN_SECONDS: u64 = 30;
+/// A client gets this long from connecting to the end of the head of its first request. Not so short that browsers,
+/// which connect before they know what to ask, are told 408 all the time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -109,6 +109,7 @@ pub struct Running {
     app: Data<App>,
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
+    door: Door,
     actors: ActorSystem,
     mail_room: Option<MailRoom>,
     bell: DeathBell,
@@ -155,6 +156,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         token_guesses: TokenGuesses::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
+        traffic: Traffic::default(),
         base_url: base_url.clone(),
         config,
         clock,
@@ -163,6 +165,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
@@ -173,6 +176,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         app,
         server: tokio::task::spawn_local(server),
         handle,
+        door,
         actors,
         mail_room,
         bell,
@@ -260,13 +264,15 @@ fn serve(
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
+            .wrap(from_fn(body::bounded))
+            .wrap(from_fn(drain::farewell))
             .configure(|cfg| configure(cfg, dev_provider.clone()))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_timeout(drain::CLOSE_SECONDS)
         .disable_signals()
         .listen(listener)?
         .run())
@@ -286,24 +292,26 @@ impl Running {
         self.actors.stop().await;
     }
 
-    /// Runs until a signal asks to stop or a vital actor dies, then drains: readiness goes red, no new connections,
-    /// requests in flight are finished, actors are flushed. A second signal cuts it short.
+    /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
+    /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, actors, mail_room, bell, .. } = self;
+        let Self { app, server, handle, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
                 flatten(outcome)?;
                 None
             }
-            signal = stop_signal() => {
+            signal = drain::stop_signal() => {
                 log::info!(step = "signal", signal = signal; "stopping");
                 None
             }
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
-        drain(&handle, server).await;
+        if !server.is_finished() {
+            drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
+        }
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
@@ -313,40 +321,6 @@ impl Running {
     }
 }
 
-async fn drain(handle: &ServerHandle, server: JoinHandle<std::io::Result<()>>) {
-    if server.is_finished() {
-        return;
-    }
-    tokio::select! {
-        () = handle.stop(true) => log::info!(step = "requests finished"; "stopping"),
-        _ = stop_signal() => {
-            log::warn!(step = "second signal, requests cut"; "stopping");
-            handle.stop(false).await;
-        }
-    }
-}
-
 fn flatten(outcome: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), std::io::Error> {
     outcome.unwrap_or_else(|error| Err(std::io::Error::other(error)))
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        // Without handlers the operating system's own rules apply: the process dies at the signal.
-        _ => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn stop_signal() -> &'static str {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => "Ctrl-C",
-        Err(_) => std::future::pending().await,
-    }
 }

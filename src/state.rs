@@ -14,6 +14,7 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
+use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
 use crate::mail::Mailer;
@@ -57,6 +58,8 @@ pub struct App {
     pub mailer: Mailer,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
+    /// Which requests are being served.
+    pub traffic: Traffic,
 }
 
 impl App {

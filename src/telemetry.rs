@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -39,6 +40,14 @@ pub fn init(settings: &LogSettings) -> Result<(), AlreadySetUp> {
     Ok(())
 }
 
+/// Set once the listening socket was closed on purpose.
+static ACCEPT_ERRORS_ARE_EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on nothing is logged about connections that cannot be accepted: the process stops and accepts no more.
+pub fn accept_errors_are_expected() {
+    ACCEPT_ERRORS_ARE_EXPECTED.store(true, Ordering::Relaxed);
+}
+
 /// Holds other people's crates at `warn`.
 struct Capped<L>(L);
 
@@ -50,6 +59,9 @@ impl<L: Log> Log for Capped<L> {
     fn log(&self, record: &Record<'_>) {
         // A crate may log under any target it likes, so the module that the line stands in counts as well.
         let module = record.module_path().unwrap_or_else(|| record.target());
+        if record.target() == "actix_server::accept" && ACCEPT_ERRORS_ARE_EXPECTED.load(Ordering::Relaxed) {
+            return;
+        }
         if record.level() <= cap(record.target()).min(cap(module)) {
             self.0.log(record);
         }

@@ -265,6 +265,22 @@ scenario('guessing user codes is stopped, and a forwarded address does not help 
   await signIn(server, 'dev', ADA); // everybody else goes on
 });
 
+scenario('guessing in parallel gets no more guesses, and typing nonsense or the right code costs none (114)', async (stage) => {
+  const server = await stage.gatehouse();
+  const verify = (code) => request(`${server.url}/auth/device/verify`, { json: { user_code: code } });
+  const device = await deviceCode(server);
+  for (const code of ['BBBB', 'AEIO-UAEI', '1234-5678', '']) {
+    for (let times = 0; times < 10; times += 1) assert.equal((await verify(code)).status, 400, code);
+  }
+  for (let times = 0; times < 40; times += 1) assert.equal((await verify(device.user_code)).status, 200);
+
+  const letters = 'BCDFGHJKLMNPQRSTVWXZ';
+  const guesses = Array.from({ length: 300 }, (_, guess) => `BBBBB${letters[guess % 20]}${letters[Math.floor(guess / 20)]}B`);
+  const statuses = await Promise.all(guesses.map(async (code) => (await verify(code)).status));
+  assert.equal(statuses.filter((status) => status === 400).length, 30, 'looked up and not found');
+  assert.equal(statuses.filter((status) => status === 429).length, 270, 'not looked up');
+});
+
 scenario('a wrong code at the page is a friendly page, and the link fills the code in', async (stage) => {
   const server = await stage.gatehouse();
   const browser = stage.browser();

@@ -1,5 +1,7 @@
 //! What sign-in and device activation share: looking a user code up, and the browser's claim on it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use actix_web::HttpRequest;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::{DeviceCode, DeviceCodeByUserCode, DeviceCodeStatus};
@@ -14,6 +16,8 @@ use crate::state::App;
 pub const COOKIE: &str = "gatehouse-activation";
 /// How long the person may think about it, in seconds.
 pub const COOKIE_SECONDS: i64 = 15 * 60;
+/// Stands for a peer whose address is not known.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A browser's claim on a device code, sealed into its cookie.
 #[derive(Serialize, Deserialize)]
@@ -30,25 +34,24 @@ pub struct Activation {
     pub expires_at: Millis,
 }
 
-/// Finds the pending code that a person typed. Every miss counts against the guessing budget.
+/// Finds the pending code that a person typed. A code that does not exist counts against the guessing budget; text that
+/// cannot be one does not, since it guesses nothing.
 pub async fn find(app: &App, request: &HttpRequest, typed: &str) -> Result<DeviceCode, Error> {
+    let unknown = || Error::invalid_grant("This code is not known. Compare it with the one on your device.");
+    let code = normalize_user_code(typed).ok_or_else(unknown)?;
     let now = app.clock.now();
-    let address = client_address(request, &app.config.trusted_proxies).map(limit_key);
-    if let Some(address) = address {
-        app.guesses.allow(address, now).map_err(|spent| {
-            Error::new(Code::RateLimited, "Too many wrong codes were tried. Wait a little, then try again.")
-                .retry_after(spent.retry_after)
-        })?;
-    }
-    let miss = || {
-        if let Some(address) = address {
-            app.guesses.missed(address, now);
-        }
-        Error::invalid_grant("This code is not known. Compare it with the one on your device.")
-    };
-    let code = normalize_user_code(typed).ok_or_else(miss)?;
+    // A peer without an address cannot happen over TCP; such would share one budget.
+    let address = client_address(request, &app.config.trusted_proxies).map_or(NOBODY, limit_key);
+    app.guesses.spend(address, now).map_err(|spent| {
+        Error::new(Code::RateLimited, "Too many wrong codes were tried. Wait a little, then try again.")
+            .retry_after(spent.retry_after)
+    })?;
     let question = DeviceCodeByUserCode { user_code_hash: user_code_hash(&app.keys.user_codes, &code) };
-    let code = app.store.read(question).await?.ok_or_else(miss)?;
+    let answer = app.store.read(question).await;
+    if !matches!(answer, Ok(None)) {
+        app.guesses.give_back(address, now);
+    }
+    let code = answer?.ok_or_else(unknown)?;
     if code.is_expired(now) {
         return Err(Error::new(
             Code::DeviceCodeExpired,

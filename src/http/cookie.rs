@@ -81,7 +81,48 @@ impl CookieJar {
     }
 }
 
+/// Every pair that is text, in every Cookie header. Other programs of the same host may set cookies of any bytes; those
+/// must not cost us ours.
 fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
-    let headers = request.headers().get_all(COOKIE).filter_map(|value| value.to_str().ok());
-    headers.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='))
+    let pairs =
+        request.headers().get_all(COOKIE).flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    const JAR: CookieJar = CookieJar { secure: true };
+
+    fn opened(sealer: &Sealer, cookie: &[u8]) -> Option<u32> {
+        let value = HeaderValue::from_bytes(cookie).unwrap();
+        JAR.open(sealer, &TestRequest::default().insert_header((COOKIE, value)).to_http_request(), "a")
+    }
+
+    #[test]
+    fn a_cookie_opens_beside_those_of_other_programs_and_under_its_own_name_only() {
+        let sealer = Sealer::new(&[[3; 32]]);
+        let ours = JAR.seal(&sealer, &Random::default(), ("a", &7_u32), 60).unwrap();
+        assert!(ours.to_string().starts_with("__Host-a="));
+        let value = ours.value().as_bytes();
+        let header = |parts: &[&[u8]]| parts.concat();
+        assert_eq!(opened(&sealer, &header(&[b"__Host-a=", value])), Some(7));
+        assert_eq!(
+            opened(&sealer, &header(&[b"theme=d\xfcster; =; x; __Host-a=", value, b"; y=\xff"])),
+            Some(7)
+        );
+        for parts in [
+            &[b"a=".as_slice(), value] as &[&[u8]],
+            &[b"__Host-b=", value],
+            &[b"__Host-a=", value, b"; __Host-a=", value],
+            &[b"__Host-a=x; __Host-a=", value],
+            &[b"__Host-a=", value, b"A"],
+        ] {
+            assert_eq!(opened(&sealer, &header(parts)), None);
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Dialect {
     }
 }
 
-/// Gives every error answer its body. Outermost of all, so that nothing escapes the table.
+/// Gives every error answer its body. Around everything that can fail, so that nothing escapes the table.
 pub async fn render_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
@@ -192,7 +193,7 @@ async fn read_body(request: &HttpRequest, payload: &mut Payload) -> Result<web::
     }
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::bad_request("The body ended early."))?;
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
         if body.len() + chunk.len() > BODY_LIMIT {
             return Err(Error::new(
                 Code::PayloadTooLarge,
@@ -202,6 +203,15 @@ async fn read_body(request: &HttpRequest, payload: &mut Payload) -> Result<web::
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn broken_off(error: &PayloadError) -> Error {
+    match error {
+        PayloadError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            Error::bad_request("The body took too long to arrive.")
+        }
+        _ => Error::bad_request("The body ended early."),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod address;
+pub mod body;
 pub mod caller;
 pub mod client;
 pub mod cookie;

@@ -13,6 +13,8 @@ use crate::upstream::{AuthorizationRequest, HttpClient, Provider, UpstreamError}
 
 /// Sign-ins that one browser may have under way; older ones are forgotten.
 const MAX_UNDER_WAY: usize = 4;
+/// Names that one answer forgets at most: who sends thousands must not get thousands back.
+const MAX_FORGOTTEN: usize = 8;
 /// What browsers keep of one cookie, in bytes, name and attributes included.
 const MAX_COOKIE: usize = 4096;
 
@@ -58,7 +60,7 @@ pub(super) async fn leave(
     }
     let mut response = see_other(url.as_str());
     let under_way = app.cookies.names_with(request, COOKIE_PREFIX);
-    let surplus = (under_way.len() + 1).saturating_sub(MAX_UNDER_WAY);
+    let surplus = (under_way.len() + 1).saturating_sub(MAX_UNDER_WAY).min(MAX_FORGOTTEN);
     let forgotten = under_way.iter().take(surplus).map(|old| app.cookies.remove(old));
     for cookie in forgotten.chain([cookie]) {
         response.add_cookie(&cookie).map_err(Error::internal)?;

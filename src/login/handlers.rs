@@ -149,8 +149,17 @@ fn offer(app: &App, service: &Service, params: &Params, destination: &Destinatio
         let error = Error::bad_request("Signing in needs the person.").oauth("login_required");
         return error_redirect(app, destination, &error);
     }
-    let carried =
-        params.query_without(&["client_id", "response_type", "response_mode", "idp_hint", "org", "service"]);
+    // Not the parameters that mean something at the next address but nothing at this one: with a user code, an app's
+    // sign-in would become that of a device.
+    let carried = params.query_without(&[
+        "client_id",
+        "response_type",
+        "response_mode",
+        "idp_hint",
+        "org",
+        "service",
+        "user_code",
+    ]);
     let names = [("org", service.org_slug.as_str()), ("service", service.slug.as_str())];
     let names = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(names).finish();
     let realm = if service.is_platform { "admin/" } else { "" };

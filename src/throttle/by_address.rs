@@ -8,7 +8,7 @@ use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
 /// Misses per address within the window: enough for honest mistakes, also behind a shared address.
-pub const PER_ADDRESS: u32 = 30;
+pub const PER_ADDRESS: u64 = 30;
 /// The window begins with an address's first miss. As long as a device code lives, in milliseconds.
 const WINDOW: Millis = DEVICE_CODE_LIFETIME;
 /// Addresses remembered at most.
@@ -21,14 +21,15 @@ pub struct BudgetSpent {
     pub retry_after: u32,
 }
 
-/// The counts.
+/// The counts: how many, and when they are forgotten.
 #[derive(Default)]
-pub(super) struct MissesByAddress(HashMap<IpAddr, (u32, Millis)>);
+pub(super) struct SpentByAddress(HashMap<IpAddr, (u64, Millis)>);
 
-impl MissesByAddress {
-    pub(super) fn allow(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
+impl SpentByAddress {
+    /// Whether `address` spent less than `limit`.
+    pub(super) fn allow(&self, address: IpAddr, limit: u64, now: Millis) -> Result<(), BudgetSpent> {
         match self.0.get(&address) {
-            Some((misses, until)) if *until > now && *misses >= PER_ADDRESS => {
+            Some((spent, until)) if *until > now && *spent >= limit => {
                 let seconds = (until - now).div_euclid(1000) + 1;
                 Err(BudgetSpent { retry_after: u32::try_from(seconds).unwrap_or(u32::MAX) })
             }
@@ -36,6 +37,24 @@ impl MissesByAddress {
         }
     }
 
+    /// Spends one of `limit`.
+    pub(super) fn spend(&mut self, address: IpAddr, limit: u64, now: Millis) -> Result<(), BudgetSpent> {
+        self.allow(address, limit, now)?;
+        self.missed(address, now);
+        Ok(())
+    }
+
+    /// Takes one back.
+    pub(super) fn give_back(&mut self, address: IpAddr) {
+        if let Some((spent, _)) = self.0.get_mut(&address) {
+            *spent = spent.saturating_sub(1);
+            if *spent == 0 {
+                self.0.remove(&address);
+            }
+        }
+    }
+
+    /// Counts one, whatever the limit.
     pub(super) fn missed(&mut self, address: IpAddr, now: Millis) {
         if self.0.len() >= CAPACITY {
             self.0.retain(|_, (_, until)| *until > now);
@@ -53,12 +72,12 @@ impl MissesByAddress {
 
 /// Guesses at tokens too long to be hit: the limit only keeps the noise down, so it is per address and no more.
 #[derive(Default)]
-pub struct TokenGuesses(Mutex<MissesByAddress>);
+pub struct TokenGuesses(Mutex<SpentByAddress>);
 
 impl TokenGuesses {
     /// Whether `address` may present a token.
     pub fn allow(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(address, now)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(address, PER_ADDRESS, now)
     }
 
     /// Notes that `address` presented a token that does not exist.

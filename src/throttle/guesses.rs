@@ -1,5 +1,8 @@
 //! How often user codes may be guessed (RFC 8628, section 5.1): a budget per address, and one for everybody that
 //! shrinks as live codes grow, so that the chance to hit any of them stays at 2^-20 within a code's life.
+//!
+//! A guess is paid for before it is looked up and given back when it was right: of many guesses at once, no more are
+//! looked up than the budget has.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -7,12 +10,16 @@ use std::sync::{Mutex, PoisonError};
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
-use super::by_address::{BudgetSpent, MissesByAddress};
+use super::by_address::{BudgetSpent, PER_ADDRESS, SpentByAddress};
 use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
+/// The budget is made for this many live codes at most. Were it to go on shrinking, it would reach zero, and whoever
+/// asks for enough codes could keep everybody from entering theirs.
+const LIVE_CODES: u64 = 10_000;
 /// The life of a code is cut into this many slices, and the oldest falls off.
 const SLICES: usize = 15;
-const SLICE: Millis = DEVICE_CODE_LIFETIME / 15;
+const SLICES_SIGNED: i64 = 15;
+const SLICE: Millis = DEVICE_CODE_LIFETIME / SLICES_SIGNED;
 
 /// Counts within the life of a code, to the slice.
 #[derive(Default, Clone, Copy)]
@@ -39,13 +46,23 @@ impl Sliding {
         }
     }
 
+    /// Takes one back that was added at `then`, unless it has aged away.
+    fn take_back(&mut self, then: Millis) {
+        let slice = then.div_euclid(SLICE);
+        if slice > self.newest - SLICES_SIGNED
+            && let Some(slot) = self.slot(slice)
+        {
+            *slot = slot.saturating_sub(1);
+        }
+    }
+
     fn total(&mut self, now: Millis) -> u64 {
         self.turn_to(now);
         self.slices.iter().sum()
     }
 
     fn slot(&mut self, slice: i64) -> Option<&mut u64> {
-        let index = usize::try_from(slice.rem_euclid(15)).unwrap_or_default();
+        let index = usize::try_from(slice.rem_euclid(SLICES_SIGNED)).unwrap_or_default();
         self.slices.get_mut(index)
     }
 }
@@ -53,8 +70,8 @@ impl Sliding {
 #[derive(Default)]
 struct Counts {
     live_codes: Sliding,
-    misses: Sliding,
-    by_address: MissesByAddress,
+    spent: Sliding,
+    by_address: SpentByAddress,
 }
 
 /// The counts of the process.
@@ -75,21 +92,25 @@ impl Guesses {
         self.lock().live_codes.add(now, 1);
     }
 
-    /// Whether `address` may try a code.
-    pub fn allow(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
+    /// Pays for one guess of `address`. Call [`Guesses::give_back`] unless it was wrong.
+    pub fn spend(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
         let mut counts = self.lock();
         let live = counts.live_codes.total(now);
-        if counts.misses.total(now) >= global_budget(live) {
+        let everybodys = global_budget(live);
+        if counts.spent.total(now) >= everybodys {
             return Err(BudgetSpent { retry_after: 60 });
         }
-        counts.by_address.allow(address, now)
+        // Never more than half of everybody's, so that one address cannot lock all others out.
+        counts.by_address.spend(address, PER_ADDRESS.min(everybodys / 2), now)?;
+        counts.spent.add(now, 1);
+        Ok(())
     }
 
-    /// Notes that `address` tried a code that does not exist.
-    pub fn missed(&self, address: IpAddr, now: Millis) {
+    /// The guess that `address` paid for at `then` was not wrong.
+    pub fn give_back(&self, address: IpAddr, then: Millis) {
         let mut counts = self.lock();
-        counts.misses.add(now, 1);
-        counts.by_address.missed(address, now);
+        counts.spent.take_back(then);
+        counts.by_address.give_back(address);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -103,7 +124,7 @@ fn global_budget(live_codes: u64) -> u64 {
     for _ in 0..USER_CODE_LENGTH {
         space *= USER_CODE_ALPHABET.len() as u64;
     }
-    (space >> 20) / live_codes.max(1)
+    (space >> 20) / live_codes.clamp(1, LIVE_CODES)
 }
 
 #[cfg(test)]
@@ -120,23 +141,44 @@ mod tests {
         assert_eq!(global_budget(1), 24_414);
         assert_eq!(global_budget(10_000), 2);
         let guesses = Guesses::with_live_codes(10_000, 0);
-        guesses.missed(address(1), 0);
-        assert_eq!(guesses.allow(address(2), 0), Ok(()));
-        guesses.missed(address(3), 0);
-        assert!(guesses.allow(address(2), 0).is_err());
-        // Codes and misses age alike.
-        assert_eq!(guesses.allow(address(2), DEVICE_CODE_LIFETIME), Ok(()));
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+        assert!(guesses.spend(address(3), 0).is_err());
+        // Codes and guesses age alike.
+        assert_eq!(guesses.spend(address(3), DEVICE_CODE_LIFETIME), Ok(()));
+    }
+
+    #[test]
+    fn any_number_of_codes_leaves_room_for_honest_people() {
+        let guesses = Guesses::with_live_codes(1_000_000, 0);
+        for round in 0..100 {
+            assert_eq!(guesses.spend(address(1), round), Ok(()));
+            guesses.give_back(address(1), round);
+        }
     }
 
     #[test]
     fn one_address_spends_only_its_own() {
         let guesses = Guesses::default();
-        for _ in 0..super::super::by_address::PER_ADDRESS {
-            assert_eq!(guesses.allow(address(1), 0), Ok(()));
-            guesses.missed(address(1), 0);
+        for _ in 0..PER_ADDRESS {
+            assert_eq!(guesses.spend(address(1), 0), Ok(()));
         }
-        assert!(guesses.allow(address(1), 1).is_err());
-        assert_eq!(guesses.allow(address(2), 1), Ok(()));
-        assert_eq!(guesses.allow(address(1), DEVICE_CODE_LIFETIME), Ok(()));
+        assert!(guesses.spend(address(1), 1).is_err());
+        assert_eq!(guesses.spend(address(2), 1), Ok(()));
+        assert_eq!(guesses.spend(address(1), DEVICE_CODE_LIFETIME), Ok(()));
+        // With many codes the budget is small, and still nobody has all of it.
+        let guesses = Guesses::with_live_codes(10_000, 0);
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert!(guesses.spend(address(1), 0).is_err());
+        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_late_leaves_newer_guesses_alone() {
+        let guesses = Guesses::default();
+        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert_eq!(guesses.spend(address(2), DEVICE_CODE_LIFETIME), Ok(()));
+        guesses.give_back(address(1), 0);
+        assert_eq!(guesses.lock().spent.total(DEVICE_CODE_LIFETIME), 1);
     }
 }

@@ -9,6 +9,7 @@ mod installation;
 mod invitations;
 mod members;
 mod organizations;
+mod plans;
 mod platform;
 mod refresh_tokens;
 mod services;

@@ -1,4 +1,4 @@
-//! Services of an organization: the limit of the tier, the life of a service, its plans and its secrets.
+//! Services of an organization: the limit of the tier, the life of a service, and its secrets.
 
 use futures_util::future::join_all;
 use gatehouse_actors::data::audit::AuditContext;
@@ -7,9 +7,7 @@ use gatehouse_actors::data::client_secrets::{
     ClientSecretHash, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
 };
 use gatehouse_actors::data::device_codes::{DeviceCodeByUserCode, RedeemDeviceCode, RedeemRefusal};
-use gatehouse_actors::data::plans::{
-    CreatePlan, DeletePlan, Plan, PlanChanges, PlanRefusal, PlansOfService, Price, UpdatePlan,
-};
+use gatehouse_actors::data::plans::{Plan, PlansOfService};
 use gatehouse_actors::data::service_admin::{
     CreateService, CreateServiceRefusal, CreatedService, DeleteService, DeleteServiceRefusal, ListServices,
     ServiceChanges, ServiceReference, ServiceSettings, ServiceWithPlans, UnknownService, UpdateService,
@@ -23,7 +21,7 @@ use crate::support::{
     public_id, redeem_code, refusal, spawn_write, tenant,
 };
 
-fn audit(world: &World) -> AuditContext {
+pub(super) fn audit(world: &World) -> AuditContext {
     AuditContext {
         entry_public_id: public_id(),
         actor_user_id: Some("01900000-0000-7000-9000-00000000000a".to_owned()),
@@ -68,7 +66,7 @@ fn empty_organization(world: &World, slug: &str) -> i64 {
     world.number(&format!("SELECT id FROM organizations WHERE slug = '{slug}'"))
 }
 
-fn named(org_id: i64, reference: &str) -> ServiceReference {
+pub(super) fn named(org_id: i64, reference: &str) -> ServiceReference {
     ServiceReference { org_id, reference: reference.to_owned() }
 }
 
@@ -81,7 +79,7 @@ async fn created(world: &World, org_id: i64, slug: &str) -> CreatedService {
 }
 
 /// The actions of the organization's audit log, oldest first.
-fn actions(world: &World, org_id: i64) -> Vec<String> {
+pub(super) fn actions(world: &World, org_id: i64) -> Vec<String> {
     let connection = world.sql();
     let mut statement =
         connection.prepare("SELECT action FROM audit_log WHERE org_id = $1 ORDER BY sequence").unwrap();
@@ -266,7 +264,7 @@ async fn deleting_a_service_ends_what_it_gave_and_keeps_its_history() {
     world.stop().await;
 }
 
-fn subscribe(world: &World, plan: &Plan, user: &str, status: &str) {
+pub(super) fn subscribe(world: &World, plan: &Plan, user: &str, status: &str) {
     let id = plan.id;
     world.execute(&format!(
         "INSERT INTO subscriptions (public_id, user_id, service_id, plan_id, status, created_at, updated_at) \
@@ -295,99 +293,6 @@ async fn a_service_that_somebody_pays_for_is_not_deleted() {
             assert_eq!(refusal(answer), DeleteServiceRefusal::HasSubscriptions, "{status}");
         }
     }
-    world.stop().await;
-}
-
-fn plan(name: &str) -> PlanChanges {
-    PlanChanges { name: Some(name.to_owned()), ..PlanChanges::default() }
-}
-
-fn create_plan(world: &World, service: &ServiceReference, plan: PlanChanges) -> CreatePlan {
-    CreatePlan { service: service.clone(), public_id: public_id(), plan, audit: audit(world) }
-}
-
-fn update_plan(world: &World, service: &ServiceReference, plan: &Plan, changes: PlanChanges) -> UpdatePlan {
-    UpdatePlan {
-        service: service.clone(),
-        plan_public_id: plan.public_id.clone(),
-        changes,
-        audit: audit(world),
-    }
-}
-
-fn delete_plan(world: &World, service: &ServiceReference, plan: &Plan) -> DeletePlan {
-    DeletePlan { service: service.clone(), plan_public_id: plan.public_id.clone(), audit: audit(world) }
-}
-
-const DEFAULTS: &str = "SELECT COUNT(*) FROM plans p JOIN services s ON s.id = p.service_id \
-    WHERE s.client_id = 'acme-web' AND p.is_default";
-
-#[actix::test]
-async fn there_is_exactly_one_default_plan_always() {
-    let world = World::new();
-    let acme = tenant(&world, "acme").await;
-    let service = named(acme.org_id, "web");
-    let make_default = || PlanChanges { is_default: Some(true), ..PlanChanges::default() };
-    let first =
-        world.store.read(PlansOfService { service: service.clone() }).await.unwrap().unwrap().remove(0);
-    let pro = PlanChanges { is_default: Some(true), ..plan("pro") };
-    let pro = world.store.write(create_plan(&world, &service, pro)).await.unwrap();
-    assert_eq!((pro.is_default, world.number(DEFAULTS)), (true, 1));
-    let refused = refusal(world.store.write(delete_plan(&world, &service, &pro)).await);
-    assert_eq!(refused, PlanRefusal::DefaultNeeded);
-    let unset = PlanChanges { is_default: Some(false), ..PlanChanges::default() };
-    let refused = refusal(world.store.write(update_plan(&world, &service, &pro, unset)).await);
-    assert_eq!(refused, PlanRefusal::DefaultNeeded);
-    let back = world.store.write(update_plan(&world, &service, &first, make_default())).await.unwrap();
-    assert_eq!((back.is_default, world.number(DEFAULTS)), (true, 1));
-    // Both at once, many times: whoever is last wins, and there is always one.
-    let switches = (0..10).map(|n| {
-        let target = if n % 2 == 0 { &pro } else { &first };
-        spawn_write(&world.store, update_plan(&world, &service, target, make_default()))
-    });
-    assert!(join_all(switches).await.iter().all(Result::is_ok));
-    assert_eq!(world.number(DEFAULTS), 1);
-    world.stop().await;
-}
-
-#[actix::test]
-async fn a_plan_has_a_name_of_its_own_and_an_exact_price() {
-    let world = World::new();
-    let acme = tenant(&world, "acme").await;
-    let service = named(acme.org_id, "web");
-    let taken = refusal(world.store.write(create_plan(&world, &service, plan("free"))).await);
-    assert_eq!(taken, PlanRefusal::NameTaken);
-    let decimal = |text: &str| Some(Price::Decimal(text.to_owned()));
-    let pro = PlanChanges { price: decimal("19.99"), features: Some(vec!["sso".to_owned()]), ..plan("pro") };
-    let pro = world.store.write(create_plan(&world, &service, pro)).await.unwrap();
-    assert_eq!((pro.terms.price_cents, pro.terms.currency.as_str()), (1999, "USD"));
-    let too_exact = PlanChanges { price: decimal("19.999"), ..PlanChanges::default() };
-    let refused = refusal(world.store.write(update_plan(&world, &service, &pro, too_exact)).await);
-    assert_eq!(refused, PlanRefusal::PriceNotExact);
-    let yen =
-        PlanChanges { price: decimal("500"), currency: Some("JPY".to_owned()), ..PlanChanges::default() };
-    let pro = world.store.write(update_plan(&world, &service, &pro, yen)).await.unwrap();
-    assert_eq!((pro.terms.price_cents, pro.terms.features.len()), (500, 1));
-    let renamed = refusal(world.store.write(update_plan(&world, &service, &pro, plan("free"))).await);
-    assert_eq!(renamed, PlanRefusal::NameTaken);
-    let elsewhere = named(acme.org_id, "terminal");
-    let foreign = refusal(world.store.write(delete_plan(&world, &elsewhere, &pro)).await);
-    assert_eq!(foreign, PlanRefusal::UnknownPlan, "the plan of another service");
-    world.store.write(delete_plan(&world, &service, &pro)).await.unwrap();
-    assert_eq!(actions(&world, acme.org_id), ["plan.created", "plan.updated", "plan.deleted"]);
-    world.stop().await;
-}
-
-#[actix::test]
-async fn a_plan_that_somebody_has_is_not_deleted() {
-    let world = World::new();
-    let acme = tenant(&world, "acme").await;
-    let service = named(acme.org_id, "web");
-    code_for(&world, &acme.web, person(&world, acme.org_id, "ann")).await;
-    let pro = world.store.write(create_plan(&world, &service, plan("pro"))).await.unwrap();
-    subscribe(&world, &pro, "ann", "canceled");
-    let refused = refusal(world.store.write(delete_plan(&world, &service, &pro)).await);
-    assert_eq!(refused, PlanRefusal::HasSubscriptions);
     world.stop().await;
 }
 

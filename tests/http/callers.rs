@@ -150,7 +150,8 @@ impl<'w> Matrix<'w> {
             self.cells,
             self.wrong.join("\n")
         );
-        writeln!(std::io::stderr(), "{name}: {} cells", self.cells).unwrap();
+        let line = format!("{name}: {} cells\n", self.cells);
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
 }
 
@@ -194,7 +195,7 @@ fn a_path_of_one_organization_opens_nothing_of_another() {
             for child in children(row.path) {
                 let [a, b] = [matrix.cast.a.clone(), matrix.cast.b.clone()];
                 let path =
-                    |other: &Tenant| a.at_with(row.path, |part| if part == child { other } else { &a });
+                    |other: &Tenant| Tenant::path(row.path, |part| if part == child { other } else { &a });
                 let own = [path(&b), path(&missing)];
                 let foreign = matrix.send(row, &own[0], Who::OwnerOfA).await;
                 let absent = matrix.send(row, &own[1], Who::OwnerOfA).await;

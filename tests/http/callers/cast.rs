@@ -62,11 +62,11 @@ impl Tenant {
 
     /// The path with its parameters filled in.
     pub(crate) fn at(&self, path: &str) -> String {
-        self.at_with(path, |_| self)
+        Self::path(path, |_| self)
     }
 
     /// The path with each parameter filled in from the tenant that `of` chooses for it.
-    pub(crate) fn at_with<'t>(&'t self, path: &str, of: impl Fn(&str) -> &'t Self) -> String {
+    pub(crate) fn path<'t>(path: &str, of: impl Fn(&str) -> &'t Self) -> String {
         let fill = |segment| match segment {
             segment if str::starts_with(segment, "{") => of(segment).fill(path, segment),
             segment => segment,

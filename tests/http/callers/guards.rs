@@ -82,7 +82,7 @@ const SEE: Verdict = MayLook;
 const LAT: Verdict = MayNotLookNow;
 
 /// What a guard says to everybody.
-type Line = [Verdict; EVERYBODY.len()];
+type Line = &'static [Verdict; EVERYBODY.len()];
 
 /// A guard by the name that stands in a handler's signature: its line while A is active, and its line while A is
 /// pending, suspended or rejected.
@@ -98,41 +98,41 @@ const fn guard(name: &'static str, active: Line, otherwise: Line) -> Guard {
 
 #[rustfmt::skip]
 pub(crate) const GUARDS: &[Guard] = &[
-    guard("Anonymous", [IN; 17], [IN; 17]),
+    guard("Anonymous", &[IN; 17], &[IN; 17]),
     //                            nobody   |old |done| end users   | A: mem  adm own exo exa | B: mem adm own |plat exp
     guard("TokenHolder",
-        [NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
-        [NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
+        &[NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
+        &[NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
     guard("SignedIn",
-        [NO, JWT, OLD, NO,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
-        [NO, JWT, OLD, NO,          OFF, OFF, IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
+        &[NO, JWT, OLD, NO,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
+        &[NO, JWT, OLD, NO,          OFF, OFF, IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
     guard("Administrator",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
     guard("MaybeAdministrator",
-        [IN, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
-        [IN, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
+        &[IN, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],
+        &[IN, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN]),
     guard("PlatformOwner",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, NOT, NOT, NOT,    NOT, NOT, NOT,   IN,  NOT],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, NOT, NOT, NOT,    NOT, NOT, NOT,   IN,  NOT]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, NOT, NOT, NOT,    NOT, NOT, NOT,   IN,  NOT],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, NOT, NOT, NOT,    NOT, NOT, NOT,   IN,  NOT]),
     guard("AnyMember",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID]),
     guard("AnyMember, Active",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    OFF, OFF, OFF, OFF, HID,    HID, HID, HID,   LAT, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    IN,  IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    OFF, OFF, OFF, OFF, HID,    HID, HID, HID,   LAT, HID]),
     guard("AtLeastAdmin",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID]),
     guard("AtLeastAdmin, Active",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, OFF, OFF, OFF, HID,    HID, HID, HID,   LAT, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, IN,  IN,  IN,  HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, OFF, OFF, OFF, HID,    HID, HID, HID,   LAT, HID]),
     guard("OnlyOwner",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID]),
     guard("OnlyOwner, Active",
-        [NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID],
-        [NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, OFF, NOT, HID,    HID, HID, HID,   LAT, HID]),
+        &[NO, JWT, OLD, NO,          NOT, NOT, NOT,    NOT, NOT, IN,  NOT, HID,    HID, HID, HID,   SEE, HID],
+        &[NO, JWT, OLD, NO,          OFF, OFF, NOT,    NOT, NOT, OFF, NOT, HID,    HID, HID, HID,   LAT, HID]),
 ];
 
 /// Whether A is in this state.

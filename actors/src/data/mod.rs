@@ -11,6 +11,7 @@ pub mod invitation_answers;
 pub mod invitations;
 pub mod members;
 pub mod memberships;
+pub mod oauth_credentials;
 pub mod organizations;
 pub mod plans;
 pub mod platform;
@@ -39,6 +40,7 @@ pub fn statements() -> Vec<&'static Statement> {
         invitations::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
+        oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,

@@ -13,7 +13,7 @@ use crate::config::provider::ProviderKind;
 use crate::config::secret::Secret;
 use crate::error::{Code, Error};
 use crate::http::caller::Call;
-use crate::http::connection::{guarded_client, own_provider, own_settings, seal_secret};
+use crate::http::connection::{SecretPlace, guarded_client, own_provider, own_settings, seal_secret};
 use crate::http::fields::Fields;
 use crate::http::input::Query;
 use crate::http::management::{Active, AnyMember, AtLeastAdmin, OrganizationCaller, audit_context};
@@ -58,12 +58,19 @@ pub async fn save(
     verify(&app, &request, kind, &new).await?;
     let audit = audit_context(&app, &request, Some(&call.caller.subject));
     let version_id = app.random.uuid(audit.now);
-    let place = (organization.id, kind.as_str(), version_id.as_str());
+    let place = SecretPlace {
+        org_id: organization.id,
+        provider: kind,
+        version_id: &version_id,
+        client_id: &new.client_id,
+        issuer: new.issuer.as_deref(),
+    };
+    let client_secret_sealed = seal_secret(&app, &place, &new.client_secret)?;
     let save = SaveOauthCredential {
         org_id: organization.id,
         provider: kind.as_str().to_owned(),
         public_id: app.random.uuid(audit.now),
-        client_secret_sealed: seal_secret(&app, place, &new.client_secret)?,
+        client_secret_sealed,
         version_id,
         client_id: new.client_id,
         issuer: new.issuer,

@@ -134,28 +134,48 @@ pub fn own_provider(settings: ProviderSettings) -> Provider {
     }
 }
 
-/// Seals a client secret for the one row that it belongs to.
-pub fn seal_secret(
-    app: &App,
-    (org_id, provider, version_id): (i64, &str, &str),
-    secret: &Secret<String>,
-) -> Result<Vec<u8>, Error> {
-    let place = place_of_secret(org_id, provider, version_id);
-    let sealed = app.keys.stored_secrets.seal(&app.random, &place, secret.expose().as_bytes());
+/// The row that a client secret belongs to. It opens nowhere else: not in another organization's row, not in an older
+/// version's, and not beside an issuer that somebody put there to have the secret sent to himself.
+pub struct SecretPlace<'a> {
+    /// Row id of the organization.
+    pub org_id: i64,
+    /// The provider.
+    pub provider: ProviderKind,
+    /// UUID of the version.
+    pub version_id: &'a str,
+    /// The client id beside it.
+    pub client_id: &'a str,
+    /// The issuer that it is sent to.
+    pub issuer: Option<&'a str>,
+}
+
+impl SecretPlace<'_> {
+    /// The associated data of the ciphertext, in a form that no two places share.
+    fn context(&self) -> String {
+        let Self { org_id, provider, version_id, client_id, issuer } = self;
+        let place = serde_json::json!([org_id, provider.as_str(), version_id, client_id, issuer]);
+        format!("oauth credential {place}")
+    }
+}
+
+/// Seals a client secret for its row.
+pub fn seal_secret(app: &App, place: &SecretPlace<'_>, secret: &Secret<String>) -> Result<Vec<u8>, Error> {
+    let sealed = app.keys.stored_secrets.seal(&app.random, &place.context(), secret.expose().as_bytes());
     sealed.ok_or_else(|| Error::internal("the client secret could not be sealed"))
 }
 
 /// Opens the client secret of a row; none when it was sealed for another row or with a key that is not there.
 #[must_use]
 pub fn open_secret(app: &App, credential: &OauthCredential) -> Option<Secret<String>> {
-    let OauthCredential { org_id, provider, version_id, client_secret_sealed, .. } = credential;
-    let place = place_of_secret(*org_id, provider, version_id);
-    let plain = app.keys.stored_secrets.open(&place, client_secret_sealed)?;
+    let place = SecretPlace {
+        org_id: credential.org_id,
+        provider: credential.provider.parse().ok()?,
+        version_id: &credential.version_id,
+        client_id: &credential.client_id,
+        issuer: credential.issuer.as_deref(),
+    };
+    let plain = app.keys.stored_secrets.open(&place.context(), &credential.client_secret_sealed)?;
     String::from_utf8(plain).ok().map(Secret::new)
-}
-
-fn place_of_secret(org_id: i64, provider: &str, version_id: &str) -> String {
-    format!("oauth credential of organization {org_id} at {provider}, version {version_id}")
 }
 
 fn open(app: &App, kind: ProviderKind, credential: &OauthCredential) -> Result<Arc<Provider>, Error> {

@@ -1,5 +1,7 @@
 //! The browser is back from the provider.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,12 +15,13 @@ use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
-use super::departure::{callback_uri, error_redirect, http_client, provider_failed};
+use super::departure::{callback_of, error_redirect, provider_failed};
 use super::state::{LoginState, Purpose, WebRequest};
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
+use crate::http::connection::{self, Connection, http_client};
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
@@ -26,12 +29,14 @@ use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
-use crate::upstream::{CallbackExchange, ExternalIdentity};
+use crate::upstream::{CallbackExchange, ExternalIdentity, Provider};
 
 /// Which callback was called: its state must have been made for it.
 pub(super) struct Callback<'a> {
     pub(super) is_platform: bool,
     pub(super) provider: &'a str,
+    /// The slug of the organization whose own callback this is.
+    pub(super) own: Option<&'a str>,
 }
 
 /// From the callback's parameters to the answer for the browser.
@@ -67,7 +72,9 @@ fn open_state(
     let login: LoginState = app.cookies.open(&app.keys.cookies, request, &name).ok_or_else(stale)?;
     let same = bool::from(login.state.as_bytes().ct_eq(state.as_bytes()));
     // A state that was made for another provider means that its answer is being mixed up (RFC 9700, section 4.4).
-    let meant = login.provider == callback.provider && login.is_platform == callback.is_platform;
+    let meant = login.provider == callback.provider
+        && login.is_platform == callback.is_platform
+        && login.own_callback() == callback.own;
     let fresh = app.clock.now() < login.expires_at();
     if same && meant && fresh { Ok(login) } else { Err(stale()) }
 }
@@ -101,16 +108,16 @@ async fn signed_in(
     login: &LoginState,
     (code, iss): (&str, Option<&str>),
 ) -> Result<HttpResponse, Error> {
-    let provider = app.provider(login.is_platform, &login.provider)?;
+    let provider = provider_of(app, login).await?;
     let exchange = CallbackExchange {
         code,
-        redirect_uri: &callback_uri(app, login.is_platform, &login.provider),
+        redirect_uri: &callback_of(app, login),
         nonce: &login.nonce,
         code_verifier: &login.code_verifier,
         iss,
     };
     let sign_in = provider
-        .sign_in(http_client(request)?, &*app.clock, &exchange)
+        .sign_in(http_client(request, &provider)?, &*app.clock, &exchange)
         .await
         .map_err(|error| provider_failed(&error))?;
     let arrival = arrival(app, request, login, sign_in.identity);
@@ -121,6 +128,22 @@ async fn signed_in(
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
     }
+}
+
+/// The client that the sign-in was started with, or nothing: a code must never be shown to another one, and least of
+/// all to another authorization server (RFC 9700, section 4.4).
+async fn provider_of(app: &App, login: &LoginState) -> Result<Arc<Provider>, Error> {
+    let Connection { provider, credential_version } =
+        match connection::find(app, login.org_id, &login.provider).await {
+            Err(error) if error.code == Code::NotFound => return Err(credential_changed()),
+            found => found?,
+        };
+    let started_with = login.own.as_ref().map(|own| &own.version_id);
+    if credential_version.as_ref() == started_with { Ok(provider) } else { Err(credential_changed()) }
+}
+
+fn credential_changed() -> Error {
+    Error::bad_request("The organization changed its sign-in settings meanwhile. Start again.")
 }
 
 fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: ExternalIdentity) -> Arrival {
@@ -137,6 +160,7 @@ fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: Exter
             name: identity.name,
             avatar_url: identity.avatar_url,
         },
+        credential_version: login.own.as_ref().map(|own| own.version_id.clone()),
         new_user_public_id: app.random.uuid(now),
         bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
         claims: if login.is_platform { claims(app, request) } else { Vec::new() },
@@ -239,6 +263,7 @@ fn refused(login: &LoginState, error: OpError<SignInRefusal>) -> Result<HttpResp
     Err(Error::from_op(error, |refusal| match refusal {
         SignInRefusal::ServiceGone => Error::new(Code::NotFound, "This service does not exist any more."),
         SignInRefusal::OrganizationNotActive(status) => Error::not_active(&status),
+        SignInRefusal::CredentialChanged => credential_changed(),
         SignInRefusal::DeviceCode(refusal) => device_code_refused(refusal),
         SignInRefusal::EmailInUse(_) => {
             Error::new(Code::Conflict, "This address belongs to another account.")

@@ -162,22 +162,31 @@ pub struct SaveOauthCredential {
     pub audit: AuditContext,
 }
 
+/// A client was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedOauthCredential {
+    /// As it is now.
+    pub credential: OauthCredential,
+    /// Whether it took the place of another.
+    pub replaced: bool,
+}
+
 /// The organization is not active; its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationNotActive(pub String);
 
 impl WriteOp for SaveOauthCredential {
-    type Output = OauthCredential;
+    type Output = SavedOauthCredential;
     type Refused = OrganizationNotActive;
 
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<OauthCredential, OpError<OrganizationNotActive>> {
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<SavedOauthCredential, OpError<OrganizationNotActive>> {
         let status = tx.one(STATUS_OF_ORGANIZATION, values![self.org_id], |row| row.get::<String>(0))?;
         if status != "active" {
             return Err(OpError::Refused(OrganizationNotActive(status)));
         }
-        let before = find(tx, self.org_id, &self.provider)?;
+        let before = find(tx, self.org_id, &self.provider)?.filter(OauthCredential::is_live);
         let sealed = self.client_secret_sealed.as_slice();
-        if before.as_ref().is_some_and(OauthCredential::is_live) {
+        if before.is_some() {
             let values = values![
                 &self.version_id,
                 &self.client_id,
@@ -203,13 +212,10 @@ impl WriteOp for SaveOauthCredential {
             ];
             tx.execute(INSERT_OAUTH_CREDENTIAL, values)?;
         }
-        let saved = find(tx, self.org_id, &self.provider)?.ok_or_else(|| StoreError::Inconsistent {
-            table: "oauth_credentials",
-            column: "provider",
-            found: "the row that was written is missing".to_owned(),
-        })?;
-        append(tx, &self.audit, &saved_entry(before.as_ref().filter(|old| old.is_live()), &saved))?;
-        Ok(saved)
+        let values = values![self.org_id, &self.provider];
+        let credential = tx.one(OAUTH_CREDENTIAL, values, OauthCredential::from_row)?;
+        append(tx, &self.audit, &saved_entry(before.as_ref(), &credential))?;
+        Ok(SavedOauthCredential { credential, replaced: before.is_some() })
     }
 }
 

@@ -8,6 +8,7 @@ mod identities;
 mod installation;
 mod invitations;
 mod members;
+mod oauth_credentials;
 mod organizations;
 mod plans;
 mod platform;

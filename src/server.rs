@@ -37,6 +37,7 @@ use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
+use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
@@ -128,7 +129,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     );
 
     let random = Random::default();
-    let keys = RootKeys::derive(config.root_secret.expose());
+    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
     let actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
@@ -151,6 +152,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         cookies: CookieJar { secure: base_url.starts_with("https:") },
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
+        own_clients: OwnClients::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),

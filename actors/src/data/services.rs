@@ -11,7 +11,7 @@ macro_rules! select_service {
     () => {
         "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, s.device_activation_uri, o.slug, o.name, \
          o.status, o.is_platform, EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id \
-         AND c.expires_at IS NULL) FROM services s JOIN organizations o ON o.id = s.org_id"
+         AND c.expires_at IS NULL), s.github_scopes, s.google_scopes, s.microsoft_scopes FROM services s JOIN organizations o ON o.id = s.org_id"
     };
 }
 pub(crate) use select_service;
@@ -49,6 +49,12 @@ pub struct Service {
     pub is_platform: bool,
     /// Whether it has a secret, with which it must authenticate (RFC 6749, section 2.1).
     pub is_confidential: bool,
+    /// Scopes to ask GitHub for, beyond those that signing in needs.
+    pub github_scopes: Vec<String>,
+    /// The same for Google.
+    pub google_scopes: Vec<String>,
+    /// The same for Microsoft.
+    pub microsoft_scopes: Vec<String>,
 }
 
 impl Service {
@@ -56,6 +62,17 @@ impl Service {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.org_status == "active"
+    }
+
+    /// What to ask the provider for, beyond what signing in needs.
+    #[must_use]
+    pub fn provider_scopes(&self, provider: &str) -> &[String] {
+        match provider {
+            "github" => &self.github_scopes,
+            "google" => &self.google_scopes,
+            "microsoft" => &self.microsoft_scopes,
+            _ => &[],
+        }
     }
 
     pub(crate) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
@@ -72,6 +89,9 @@ impl Service {
             org_status: row.get(9)?,
             is_platform: row.get(10)?,
             is_confidential: row.get(11)?,
+            github_scopes: string_list("services", "github_scopes", &row.get::<String>(12)?)?,
+            google_scopes: string_list("services", "google_scopes", &row.get::<String>(13)?)?,
+            microsoft_scopes: string_list("services", "microsoft_scopes", &row.get::<String>(14)?)?,
         })
     }
 }

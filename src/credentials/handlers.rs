@@ -3,8 +3,8 @@
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::oauth_credentials::{
-    DeleteOauthCredential, OauthCredentialOf, OauthCredentialsOf, OrganizationNotActive, SaveOauthCredential,
-    SavedOauthCredential, UnknownOauthCredential,
+    DeleteOauthCredential, OauthCredential, OauthCredentialOf, OauthCredentialsOf, OrganizationNotActive,
+    SaveOauthCredential, SavedOauthCredential, UnknownOauthCredential,
 };
 
 use super::rules::{self, NewCredential};
@@ -40,7 +40,7 @@ pub async fn show(
     let organization = &call.caller.organization;
     let kind = rules::provider(&path.1)?;
     let question = OauthCredentialOf { org_id: organization.id, provider: kind.as_str().to_owned() };
-    let found = app.store.read(question).await?.filter(|one| one.is_live());
+    let found = app.store.read(question).await?.filter(OauthCredential::is_live);
     let found = found.ok_or_else(unknown)?;
     Ok(HttpResponse::Ok().json(view::credential(&app, &found, organization)))
 }

@@ -29,17 +29,20 @@ pub struct Connection {
 
 /// Own clients of organizations with what was discovered about their providers, the newest version of each.
 #[derive(Default)]
-pub struct OwnClients(Mutex<HashMap<(i64, ProviderKind), (String, Arc<Provider>)>>);
+pub struct OwnClients(Mutex<HashMap<Place, (String, Arc<Provider>)>>);
+
+/// The organization's row id, and where it has a client.
+type Place = (i64, ProviderKind);
 
 impl OwnClients {
-    fn known(&self, place: (i64, ProviderKind), version_id: &str) -> Option<Arc<Provider>> {
+    fn known(&self, place: Place, version_id: &str) -> Option<Arc<Provider>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(&place)
             .filter(|(version, _)| version == version_id)
             .map(|(_, provider)| Arc::clone(provider))
     }
 
-    fn keep(&self, place: (i64, ProviderKind), version_id: &str, provider: &Arc<Provider>) {
+    fn keep(&self, place: Place, version_id: &str, provider: &Arc<Provider>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST_KEPT {
             kept.clear();

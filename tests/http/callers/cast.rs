@@ -47,6 +47,7 @@ impl Tenant {
     /// What stands for a parameter in a path of this organization.
     fn fill(&self, path: &str, parameter: &str) -> &str {
         match parameter {
+            "{provider}" if path.contains("/oauth-credentials/") => "github",
             "{provider}" => "dev",
             "{org}" => &self.slug,
             "{id}" if path.starts_with("/api/platform/organizations/") => &self.id,
@@ -226,6 +227,8 @@ impl Person {
         let (service, client_id) = (text("id"), text("client_id"));
         let plans = format!("{path}/services/{service}/plans");
         let plan = self.send(world, "POST", &plans, json!({"name": "Gold"})).await.text("id");
+        let credentials = json!({"client_id": "own", "client_secret": "a secret of the cast"});
+        self.send(world, "POST", &format!("{path}/oauth-credentials/github"), credentials).await;
         let invite = json!({"email": format!("invited-to-{slug}@example.com"), "role": "member"});
         let invitation = self.send(world, "POST", &format!("{path}/invitations"), invite).await.json();
         let member = self.engage(world, slug, (&format!("quiet-in-{slug}@example.com"), "member")).await;

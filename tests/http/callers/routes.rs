@@ -70,6 +70,7 @@ const WITH_TOKEN: &[Who] = &[
 
 const INVITE: &str = r#"{"email": "new@example.com", "role": "member"}"#;
 const HEIR: &str = r#"{"new_owner_email": "quiet-in-demo@example.com"}"#;
+const CREDENTIALS: &str = r#"{"client_id": "another", "client_secret": "a secret of the matrix"}"#;
 const RENAME: &str = r#"{"name": "Another name"}"#;
 const SERVICE: &str = r#"{"slug": "another", "name": "Another", "service_type": "api"}"#;
 
@@ -100,6 +101,7 @@ pub(crate) fn rows() -> Vec<Row> {
         public("GET",  "/auth/admin/{provider}/callback", 400),
         public("GET",  "/auth/{provider}", 400),
         public("GET",  "/auth/{provider}/callback", 400),
+        public("GET",  "/auth/{provider}/callback/{org}", 400),
         row("GET", "/api/user", "SignedIn", 200),
         // Organizations, their teams and their users.
         row("GET",    "/api/organizations", "Administrator", 200),
@@ -117,6 +119,10 @@ pub(crate) fn rows() -> Vec<Row> {
         row("GET",    "/api/organizations/{org}/users/{user_id}", "AnyMember", 200),
         row("DELETE", "/api/organizations/{org}/users/{user_id}", "OnlyOwner", 204),
         row("DELETE", "/api/organizations/{org}/users/{user_id}/sessions", "AtLeastAdmin", 200),
+        row("GET",    "/api/organizations/{org}/oauth-credentials", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/oauth-credentials/{provider}", "AnyMember", 200),
+        row("POST",   "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 200).sending(CREDENTIALS),
+        row("DELETE", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 204),
         row("GET",    "/api/organizations/{org}/audit-log", "AtLeastAdmin", 200),
         // Invitations.
         row("GET",    "/api/organizations/{org}/invitations", "AtLeastAdmin", 200),

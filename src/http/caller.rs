@@ -7,15 +7,13 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
-use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
+use gatehouse_actors::data::sessions::Subject;
 
+use super::access_token::{Judged, genuine, judge};
 use super::input::Input;
 use crate::crypto::jwt::AccessClaims;
 use crate::error::{Code, Error};
 use crate::state::App;
-
-/// Clocks of our own machines may differ by this many seconds.
-const FUTURE_LEEWAY: i64 = 60;
 
 /// Somebody that a handler accepts.
 pub trait Caller: Sized {
@@ -47,19 +45,7 @@ impl Caller for TokenHolder {
     const NAME: &'static str = "TokenHolder";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let app = app_of(request)?;
-        let token = bearer_token(request)?;
-        let claims = app
-            .signing_keys
-            .verify_access_token(&app.base_url, token)
-            .map_err(|_| Error::new(Code::JwtError, "The access token is not valid."))?;
-        let now = app.clock.now().div_euclid(1000);
-        if claims.exp <= now {
-            return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
-        }
-        if claims.iat.max(claims.nbf.unwrap_or(claims.iat)) > now + FUTURE_LEEWAY {
-            return Err(Error::new(Code::JwtError, "The access token is not valid."));
-        }
+        let claims = genuine(app_of(request)?, bearer_token(request)?)?;
         Ok(Self { claims })
     }
 }
@@ -74,24 +60,7 @@ impl Caller for SignedIn {
     const NAME: &'static str = "SignedIn";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let TokenHolder { claims } = TokenHolder::identify(request).await?;
-        let app = app_of(request)?;
-        let ended = || Error::new(Code::Unauthorized, "The session ended. Sign in again.");
-        let session = SessionByPublicId { public_id: claims.sid.clone() };
-        let subject = app.store.read(session).await?.ok_or_else(ended)?;
-        let same = subject.user_public_id == claims.sub
-            && subject.client_id == claims.client_id
-            && app.audience(&subject) == claims.aud;
-        if !same {
-            return Err(ended());
-        }
-        // Before the session is looked at: a suspension ends it, and what the client should hear is the suspension.
-        if !subject.is_org_active() {
-            return Err(Error::not_active(&subject.org_status));
-        }
-        if !subject.is_live(app.clock.now()) {
-            return Err(ended());
-        }
+        let Judged { subject, .. } = judge(app_of(request)?, bearer_token(request)?).await?;
         Ok(Self { subject })
     }
 }

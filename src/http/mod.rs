@@ -1,5 +1,6 @@
 //! What every slice shares: who calls, what they sent, how answers and errors look.
 
+pub mod access_token;
 pub mod activation;
 pub mod address;
 pub mod body;

@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -28,6 +29,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        access_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,

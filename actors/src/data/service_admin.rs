@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::plans::{self, Plan};
-use super::{json_list, looks_like_public_id, string_list};
+use super::{json_list, looks_like_public_id, sessions, string_list};
 use crate::clock::Millis;
 use crate::data::audit::{AuditContext, Happened, append};
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -42,8 +42,6 @@ statements! {
     LIVE_SUBSCRIPTION_OF_SERVICE = "SELECT 1 FROM subscriptions WHERE service_id = $1 \
         AND status IN ('active', 'trialing', 'past_due') LIMIT 1";
     DELETE_SERVICE = "UPDATE services SET deleted_at = $1, updated_at = $1 WHERE id = $2";
-    END_SESSIONS_OF_SERVICE = "UPDATE sessions SET ended_at = $1, ended_reason = 'service_deleted' \
-        WHERE service_id = $2 AND ended_at IS NULL";
     DELETE_SECRETS_OF_SERVICE = "DELETE FROM client_secrets WHERE service_id = $1";
 }
 
@@ -485,7 +483,7 @@ impl WriteOp for DeleteService {
         let now = self.audit.now;
         // Authorization codes and device codes are found only together with a live service, so they end here too.
         tx.execute(DELETE_SERVICE, values![now, service.id])?;
-        let ended = tx.execute(END_SESSIONS_OF_SERVICE, values![now, service.id])?;
+        let ended = sessions::end_all_of_service(tx, service.id, "service_deleted", now)?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
         let metadata = json!({
             "slug": service.slug,

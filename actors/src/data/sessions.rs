@@ -19,11 +19,13 @@ macro_rules! select_subject {
     () => {
         "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, x.provider, u.public_id, \
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
-         s.client_id, p.name, p.features, x.user_id, x.org_id \
+         s.client_id, p.name, p.features, x.user_id, x.org_id, \
+         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
          JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default"
     };
 }
+pub(crate) use select_subject;
 
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
@@ -35,6 +37,8 @@ statements! {
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
+    END_SESSIONS_OF_SERVICE = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
+        WHERE service_id = $3 AND ended_at IS NULL";
     END_SESSION_BY_PUBLIC_ID = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
         WHERE public_id = $3 AND ended_at IS NULL";
     SUBJECT_BY_SESSION = concat!(select_subject!(), " WHERE x.id = $1");
@@ -94,13 +98,15 @@ pub struct Subject {
     pub plan: Option<String>,
     /// The plan's features.
     pub features: Vec<String>,
+    /// Whether the user was erased or the service deleted. Both end the session as well; this is the second lock.
+    pub is_orphan: bool,
 }
 
 impl Subject {
     /// Whether the session neither ended nor expired at `now`.
     #[must_use]
     pub fn is_live(&self, now: Millis) -> bool {
-        self.ended_at.is_none() && now < self.expires_at
+        self.ended_at.is_none() && now < self.expires_at && !self.is_orphan
     }
 
     /// Whether the organization lets its users in.
@@ -109,7 +115,7 @@ impl Subject {
         self.org_status == "active"
     }
 
-    fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+    pub(super) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
         let features: Option<String> = row.get(19)?;
         Ok(Self {
             session_id: row.get(0)?,
@@ -134,6 +140,7 @@ impl Subject {
             client_id: row.get(17)?,
             plan: row.get(18)?,
             features: features.map_or(Ok(Vec::new()), |json| string_list("plans", "features", &json))?,
+            is_orphan: row.get(22)?,
         })
     }
 }
@@ -205,6 +212,16 @@ pub(crate) fn end(
 ) -> Result<(), StoreError> {
     tx.execute(END_SESSION, values![now, reason, session_id])?;
     Ok(())
+}
+
+/// Ends every session of a service. Returns how many.
+pub(crate) fn end_all_of_service(
+    tx: &mut WriteTx<'_>,
+    service_id: i64,
+    reason: &'static str,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    tx.execute(END_SESSIONS_OF_SERVICE, values![now, reason, service_id])
 }
 
 fn is_of_confidential_client(tx: &mut WriteTx<'_>, session_id: i64) -> Result<bool, StoreError> {

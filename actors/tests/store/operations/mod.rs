@@ -1,5 +1,6 @@
 //! Every operation, every refusal, every constraint.
 
+mod access_tokens;
 mod authorization_codes;
 mod device_codes;
 mod device_grant;

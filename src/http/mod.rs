@@ -5,6 +5,7 @@ pub mod activation;
 pub mod address;
 pub mod body;
 pub mod caller;
+pub mod claims;
 pub mod client;
 pub mod cookie;
 pub mod dialect;

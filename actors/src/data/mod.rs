@@ -17,6 +17,7 @@ pub mod organizations;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod presented_refresh;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -53,6 +54,7 @@ pub fn statements() -> Vec<&'static Statement> {
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
         users::STATEMENTS,
     ]

@@ -31,6 +31,8 @@ pub fn routes() -> Vec<At> {
         at("/oauth/revoke").post(tokens::handlers::revoke),
         at("/api/auth/refresh").post(sessions::handlers::refresh),
         at("/api/auth/logout").post(sessions::handlers::logout),
+        at("/api/auth/sessions").get(sessions::own::list).delete(sessions::own::end_others),
+        at("/api/auth/sessions/{id}").delete(sessions::own::end_one),
         // Devices.
         at("/auth/device/code").post(device::handlers::issue),
         at("/oauth/device_authorization").post(device::handlers::issue),

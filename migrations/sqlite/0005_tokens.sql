@@ -14,10 +14,7 @@ ALTER TABLE sessions ADD COLUMN ip_address   TEXT    NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN amr          TEXT    NOT NULL DEFAULT '[]';
 ALTER TABLE sessions ADD COLUMN last_used_at INTEGER;
 
-ALTER TABLE authorization_codes ADD COLUMN user_agent TEXT NOT NULL DEFAULT '';
-ALTER TABLE authorization_codes ADD COLUMN ip_address TEXT NOT NULL DEFAULT '';
-ALTER TABLE authorization_codes ADD COLUMN amr        TEXT NOT NULL DEFAULT '[]';
-
+ALTER TABLE authorization_codes ADD COLUMN amr TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE device_codes ADD COLUMN amr TEXT NOT NULL DEFAULT '[]';
 
 -- The web origins of registered redirect URIs: from where a page may call the endpoints of tokens (CORS). A loopback

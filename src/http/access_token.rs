@@ -91,6 +91,7 @@ pub async fn judge(app: &App, token: &str) -> Result<Judged, Refused> {
     let standing = app.store.read(question).await.map_err(|error| Refused::Unknown(error.into()))?;
     let standing = standing.ok_or(Refused::Void(Void::Ended))?;
     stands(app, &claims, &standing).map_err(Refused::Void)?;
+    app.last_used.used(&app.store, standing.subject.session_id, app.clock.now());
     Ok(Judged { claims, subject: standing.subject })
 }
 

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod headers;
 pub mod input;
 pub mod invitation;
+pub mod last_used;
 pub mod management;
 pub mod objects;
 pub mod observe;

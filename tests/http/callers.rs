@@ -60,6 +60,9 @@ const EXPECTED: &[Row] = &[
     ("POST", "/oauth/userinfo", "Bearer",              [401,  401,  401,  401,  200,  200,  200,  403]),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("POST", "/api/auth/logout", "TokenHolder",        [401,  401,  401,  204,  204,  204,  204,  204]),
+    ("GET",  "/api/auth/sessions", "SignedIn",         [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions", "SignedIn",       [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions/{id}", "SignedIn",  [401,  401,  401,  401,  404,  404,  404,  403]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
     ("POST", "/auth/device/code", "Anonymous", [400, 401, 401, 401, 401, 401, 401, 401]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).

@@ -18,6 +18,7 @@ pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -56,6 +57,7 @@ pub fn statements() -> Vec<&'static Statement> {
         organizations::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,

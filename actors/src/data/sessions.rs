@@ -31,10 +31,10 @@ pub(crate) use select_subject;
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at, ended_at, ended_reason) \
+        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address) \
         SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
-        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END \
-        FROM users u WHERE u.id = $10 RETURNING id";
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11 \
+        FROM users u WHERE u.id = $12 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -209,6 +209,8 @@ pub(crate) fn open(
         signed_in.authenticated_at,
         now,
         now + SESSION_LIFETIME,
+        &signed_in.seen_from.user_agent,
+        &signed_in.seen_from.ip_address,
         signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;

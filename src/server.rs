@@ -39,7 +39,7 @@ use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH}
 use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
 use crate::http::last_used::LastUsed;
-use crate::http::{body, dialect, headers, observe};
+use crate::http::{body, cors, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
@@ -263,6 +263,7 @@ fn serve(
         ActixApp::new()
             .app_data(app.clone())
             .app_data(HttpClient::new())
+            .wrap(from_fn(cors::answers))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))

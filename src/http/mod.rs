@@ -8,6 +8,7 @@ pub mod caller;
 pub mod claims;
 pub mod client;
 pub mod cookie;
+pub mod cors;
 pub mod dialect;
 pub mod email;
 pub mod fields;

@@ -23,6 +23,7 @@ pub mod plans;
 pub mod platform;
 pub mod platform_owners;
 pub mod presented_refresh;
+pub mod redirect_origins;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -59,6 +60,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        redirect_origins::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::client_registration::{AuthMethod, registration_columns};
 use super::plans::{self, Plan};
+use super::redirect_origins;
 use super::service_settings::{RECORD_COLUMNS, select_record};
 pub use super::service_settings::{ServiceChanges, ServiceRecord, ServiceReference, ServiceSettings};
 use super::sessions;
@@ -210,6 +211,7 @@ impl CreateService {
         ];
         let service_id = tx.one(INSERT_SERVICE, values, |row| row.get(0))?;
         settings.registration.store(tx, service_id)?;
+        redirect_origins::remember(tx, service_id, &settings.redirect_uris)?;
         Ok(service_id)
     }
 }
@@ -288,6 +290,7 @@ impl UpdateService {
             id,
         ];
         tx.execute(UPDATE_SERVICE, values)?;
+        redirect_origins::remember(tx, id, &settings.redirect_uris)?;
         settings.registration.store(tx, id)
     }
 }
@@ -343,6 +346,7 @@ impl WriteOp for DeleteService {
         let now = self.audit.now;
         // Authorization codes and device codes are found only together with a live service, so they end here too.
         tx.execute(DELETE_SERVICE, values![now, service.id])?;
+        redirect_origins::forget(tx, service.id)?;
         let ended = sessions::end_all_of_service(tx, service.id, "service_deleted", now)?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
         let metadata = json!({

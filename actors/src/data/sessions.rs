@@ -1,5 +1,8 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use serde_json::json;
+
+use super::audit::{self, AuditContext, Happened};
 use super::login_events::{self, Login, SeenFrom};
 use super::string_list;
 use crate::clock::Millis;
@@ -305,6 +308,8 @@ pub struct RotateRefreshToken {
     pub requested_scope: Option<String>,
     /// The present moment.
     pub now: Millis,
+    /// From where, for the entry that a reuse leaves in the audit log.
+    pub audit: AuditContext,
 }
 
 /// What the use of a refresh token led to.
@@ -372,7 +377,7 @@ impl WriteOp for RotateRefreshToken {
                 successor_id
             }
             _ => {
-                end(tx, token.session_id, "refresh_token_reused", self.now)?;
+                self.end_family(tx, &subject)?;
                 return Ok(Rotation::Reused);
             }
         };
@@ -409,6 +414,18 @@ impl RotateRefreshToken {
         )?;
         tx.execute(USE_REFRESH_TOKEN, values![self.now, successor_id, self.id])?;
         Ok(successor_id)
+    }
+
+    /// RFC 9700, section 4.14.2: one of two holders is a thief, and which one is not known.
+    fn end_family(&self, tx: &mut WriteTx<'_>, subject: &Subject) -> Result<(), StoreError> {
+        end(tx, subject.session_id, "refresh_token_reused", self.now)?;
+        let happened = Happened {
+            org_id: subject.org_id,
+            action: "session.refresh_token_reused",
+            target: ("session", &subject.session_public_id),
+            metadata: json!({ "user_id": subject.user_public_id, "client_id": subject.client_id }),
+        };
+        audit::append(tx, &self.audit, &happened)
     }
 
     /// A client that lost our answer asks again: inside the grace, and as long as nobody used the successor.

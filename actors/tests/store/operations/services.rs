@@ -421,6 +421,7 @@ async fn the_refresh_token_of_a_confidential_client_needs_the_client() {
         client_id: None,
         requested_scope: None,
         now: world.now(),
+        audit: audit(&world),
     };
     let refused = refusal(world.store.write(anonymous.clone()).await);
     assert_eq!(refused, RefreshRefusal::ClientNotAuthenticated);

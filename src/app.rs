@@ -9,7 +9,7 @@ use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
     account, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs, platform,
-    services, sessions,
+    services, sessions, tokens,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -26,8 +26,13 @@ pub fn routes() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
+        at("/oauth/introspect").post(tokens::handlers::introspect),
+        at("/oauth/revoke").post(tokens::handlers::revoke),
         at("/api/auth/refresh").post(sessions::handlers::refresh),
         at("/api/auth/logout").post(sessions::handlers::logout),
+        at("/api/auth/sessions").get(sessions::own::list).delete(sessions::own::end_others),
+        at("/api/auth/sessions/{id}").delete(sessions::own::end_one),
         // Devices.
         at("/auth/device/code").post(device::handlers::issue),
         at("/oauth/device_authorization").post(device::handlers::issue),

@@ -29,6 +29,7 @@ pub mod sessions;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
 
 pub use server::{Running, start};

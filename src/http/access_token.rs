@@ -49,12 +49,17 @@ pub enum Refused {
 impl From<Void> for Error {
     fn from(void: Void) -> Self {
         match void {
-            Void::NotGenuine => Self::new(Code::JwtError, "The access token is not valid."),
-            Void::Expired => Self::new(Code::TokenExpired, "The access token expired. Refresh it."),
-            Void::Ended => Self::new(Code::Unauthorized, "The session ended. Sign in again."),
+            Void::NotGenuine => invalid_token(Code::JwtError, "The access token is not valid."),
+            Void::Expired => invalid_token(Code::TokenExpired, "The access token expired. Refresh it."),
+            Void::Ended => invalid_token(Code::Unauthorized, "The session ended. Sign in again."),
             Void::NotActive(status) => Self::not_active(&status),
         }
     }
+}
+
+/// RFC 6750, section 3.1: says that there was a token, wherever in the request.
+fn invalid_token(code: Code, message: &'static str) -> Error {
+    Error::new(code, message).oauth("invalid_token")
 }
 
 impl From<Refused> for Error {
@@ -86,6 +91,7 @@ pub async fn judge(app: &App, token: &str) -> Result<Judged, Refused> {
     let standing = app.store.read(question).await.map_err(|error| Refused::Unknown(error.into()))?;
     let standing = standing.ok_or(Refused::Void(Void::Ended))?;
     stands(app, &claims, &standing).map_err(Refused::Void)?;
+    app.last_used.used(&app.store, standing.subject.session_id, app.clock.now());
     Ok(Judged { claims, subject: standing.subject })
 }
 

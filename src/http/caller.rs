@@ -4,13 +4,14 @@
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use gatehouse_actors::data::sessions::Subject;
 
 use super::access_token::{Judged, genuine, judge};
-use super::input::Input;
+use super::input::{Form, Input, Params, is_form};
 use crate::crypto::jwt::AccessClaims;
 use crate::error::{Code, Error};
 use crate::state::App;
@@ -22,6 +23,11 @@ pub trait Caller: Sized {
 
     /// Identifies the caller, or refuses.
     fn identify(request: &HttpRequest) -> impl Future<Output = Result<Self, Error>>;
+
+    /// The same for a caller who may have to be read from the body.
+    fn admit(request: &HttpRequest, _: &mut Payload) -> impl Future<Output = Result<Self, Error>> {
+        Self::identify(request)
+    }
 }
 
 /// Anybody, signed in or not.
@@ -65,6 +71,40 @@ impl Caller for SignedIn {
     }
 }
 
+/// Whoever presents an access token that opens doors, in the header or in a form (RFC 6750, section 2): the caller of a
+/// protected resource that a standard describes.
+pub struct Bearer {
+    /// The token and the session behind it.
+    pub judged: Judged,
+}
+
+impl Caller for Bearer {
+    const NAME: &'static str = "Bearer";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        Ok(Self { judged: judge(app_of(request)?, bearer_token(request)?).await? })
+    }
+
+    async fn admit(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
+        // RFC 6750, section 2.3: a token in an address ends up in logs and histories.
+        if Params::from_query(request.query_string())?.get("access_token").is_some() {
+            return Err(Error::bad_request("Send the access token in the header, not in the address."));
+        }
+        if request.method() != Method::POST || !is_form(request) {
+            return Self::identify(request).await;
+        }
+        let Form(form) = Form::parse(request, payload).await?;
+        match form.get("access_token") {
+            None => Self::identify(request).await,
+            // RFC 6750, section 2: not more than one method in a request.
+            Some(_) if request.headers().contains_key(AUTHORIZATION) => {
+                Err(Error::bad_request("Send the access token once: in the header or in the form."))
+            }
+            Some(token) => Ok(Self { judged: judge(app_of(request)?, token).await? }),
+        }
+    }
+}
+
 /// What every handler shares.
 pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     let app = request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;
@@ -102,7 +142,7 @@ impl<C: Caller + 'static, I: Input + 'static> FromRequest for Call<C, I> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let caller = C::identify(&request).await?;
+            let caller = C::admit(&request, &mut payload).await?;
             let input = I::parse(&request, &mut payload).await?;
             Ok(Self { caller, input })
         })

@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
+use super::client_registration::AuthMethod;
 use super::service_admin::{ServiceReference, UnknownService};
 use super::sessions;
 use crate::clock::Millis;
@@ -81,6 +82,8 @@ pub enum RotateRefusal {
     Unknown,
     /// Too many replaced secrets still work.
     TooMany,
+    /// It registers a way to authenticate that takes no secret.
+    OtherMethod(AuthMethod),
 }
 
 impl WriteOp for RotateClientSecret {
@@ -91,6 +94,10 @@ impl WriteOp for RotateClientSecret {
         let Some(service) = self.service.find(tx)? else {
             return Err(OpError::Refused(RotateRefusal::Unknown));
         };
+        let method = service.settings.registration.token_endpoint_auth_method;
+        if let Some(method) = method.filter(|method| !method.uses_secret()) {
+            return Err(OpError::Refused(RotateRefusal::OtherMethod(method)));
+        }
         let now = self.audit.now;
         tx.execute(PURGE_SECRETS, values![service.id, now])?;
         let (replaced, ended_sessions) = if self.grace == 0 {

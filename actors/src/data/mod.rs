@@ -4,6 +4,7 @@ pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
@@ -17,10 +18,14 @@ pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod presented_refresh;
+pub mod redirect_origins;
 pub mod service_admin;
+pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -37,6 +42,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
@@ -52,11 +58,15 @@ pub fn statements() -> Vec<&'static Statement> {
         organizations::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        redirect_origins::STATEMENTS,
         service_admin::STATEMENTS,
+        service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
         users::STATEMENTS,
     ]

@@ -1,5 +1,8 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use serde_json::json;
+
+use super::audit::{self, AuditContext, Happened};
 use super::login_events::{self, Login, SeenFrom};
 use super::string_list;
 use crate::clock::Millis;
@@ -31,10 +34,10 @@ pub(crate) use select_subject;
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at, ended_at, ended_reason) \
+        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address) \
         SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
-        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END \
-        FROM users u WHERE u.id = $10 RETURNING id";
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11 \
+        FROM users u WHERE u.id = $12 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -209,6 +212,8 @@ pub(crate) fn open(
         signed_in.authenticated_at,
         now,
         now + SESSION_LIFETIME,
+        &signed_in.seen_from.user_agent,
+        &signed_in.seen_from.ip_address,
         signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;
@@ -303,6 +308,8 @@ pub struct RotateRefreshToken {
     pub requested_scope: Option<String>,
     /// The present moment.
     pub now: Millis,
+    /// From where, for the entry that a reuse leaves in the audit log.
+    pub audit: AuditContext,
 }
 
 /// What the use of a refresh token led to.
@@ -370,7 +377,7 @@ impl WriteOp for RotateRefreshToken {
                 successor_id
             }
             _ => {
-                end(tx, token.session_id, "refresh_token_reused", self.now)?;
+                self.end_family(tx, &subject)?;
                 return Ok(Rotation::Reused);
             }
         };
@@ -407,6 +414,18 @@ impl RotateRefreshToken {
         )?;
         tx.execute(USE_REFRESH_TOKEN, values![self.now, successor_id, self.id])?;
         Ok(successor_id)
+    }
+
+    /// RFC 9700, section 4.14.2: one of two holders is a thief, and which one is not known.
+    fn end_family(&self, tx: &mut WriteTx<'_>, subject: &Subject) -> Result<(), StoreError> {
+        end(tx, subject.session_id, "refresh_token_reused", self.now)?;
+        let happened = Happened {
+            org_id: subject.org_id,
+            action: "session.refresh_token_reused",
+            target: ("session", &subject.session_public_id),
+            metadata: json!({ "user_id": subject.user_public_id, "client_id": subject.client_id }),
+        };
+        audit::append(tx, &self.audit, &happened)
     }
 
     /// A client that lost our answer asks again: inside the grace, and as long as nobody used the successor.

@@ -1,12 +1,11 @@
 //! What voids an access token: one by one (RFC 7009), with its session, its user, its service, its client's secret.
 
 use gatehouse_actors::data::access_tokens::{AccessTokenStanding, RevokeAccessToken, TokenStanding};
-use gatehouse_actors::data::audit::AuditContext;
 use gatehouse_actors::data::authorization_codes::CodeRedemption;
 use gatehouse_actors::data::client_secrets::{RemoveClientSecrets, RotateClientSecret, SECRET_GRACE};
 use gatehouse_actors::data::service_admin::ServiceReference;
 
-use crate::support::{Tenant, World, code_for, hash, person, public_id, redeem_code, tenant};
+use crate::support::{Tenant, World, audit, code_for, hash, person, public_id, redeem_code, tenant};
 
 const QUARTER_OF_AN_HOUR: i64 = 15 * 60 * 1000;
 
@@ -80,16 +79,6 @@ async fn an_erased_user_and_a_deleted_service_void_tokens_even_where_a_session_i
         assert!(is_live(&world, &sid).await);
     }
     world.stop().await;
-}
-
-fn audit(world: &World) -> AuditContext {
-    AuditContext {
-        entry_public_id: public_id(),
-        actor_user_id: None,
-        ip_address: "203.0.113.7".to_owned(),
-        user_agent: "test".to_owned(),
-        now: world.now(),
-    }
 }
 
 async fn rotate(world: &World, service: &ServiceReference, grace: i64) -> (Option<i64>, usize) {

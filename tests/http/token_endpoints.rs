@@ -11,17 +11,11 @@ struct Server {
 }
 
 impl Server {
-    /// A new one in the demo organization.
-    async fn new(world: &World, slug: &str) -> Self {
+    /// The demo organization's terminal service, with a secret from now on.
+    async fn new(world: &World) -> Self {
         let owner = world.platform_tokens("owner@example.com").await.access;
-        let post = async |path: String, body: Value| {
-            let request = world.post(&path).bearer(&owner).body("application/json", body.to_string());
-            request.send().await.expect(201)
-        };
-        let base = "/api/organizations/demo/services";
-        let members = json!({ "slug": slug, "name": slug, "service_type": "api" });
-        post(base.to_owned(), members).await;
-        let made = post(format!("{base}/{slug}/client-secret"), json!({})).await;
+        let path = "/api/organizations/demo/services/cli/client-secret";
+        let made = world.post(path).bearer(&owner).send().await.expect(201);
         Self { client_id: made.text("client_id"), secret: made.text("client_secret") }
     }
 
@@ -132,7 +126,7 @@ fn userinfo_challenges_as_rfc_6750_says() {
 #[test]
 fn introspection_says_what_the_token_says() {
     run(async |world| {
-        let server = Server::new(world, "guard").await;
+        let server = Server::new(world).await;
         let tokens = world.web_tokens("ada@example.com").await;
         let claims = claims_of(&tokens.access);
         let said = server.introspect(world, &tokens.access).await;
@@ -159,7 +153,7 @@ fn introspection_says_what_the_token_says() {
 #[test]
 fn introspection_is_for_confidential_clients() {
     run(async |world| {
-        let server = Server::new(world, "guard").await;
+        let server = Server::new(world).await;
         let access = world.web_tokens("ada@example.com").await.access;
         let ask = async |form: &[(&str, &str)]| world.post("/oauth/introspect").form(form).send().await;
         ask(&[("client_id", "demo-web"), ("token", &access)]).await.expect_error(401, "INVALID_CLIENT");
@@ -203,7 +197,7 @@ fn a_client_introspects_its_own_refresh_token() {
 #[test]
 fn an_access_token_is_revoked_alone_and_a_refresh_token_with_its_session() {
     run(async |world| {
-        let server = Server::new(world, "guard").await;
+        let server = Server::new(world).await;
         let tokens = world.web_tokens("ada@example.com").await;
         let next = Tokens::from(&refresh(world, &tokens.refresh).await.expect(200));
         let revoked = revoke(world, "demo-web", &tokens.access).await.expect(200);
@@ -224,10 +218,10 @@ fn an_access_token_is_revoked_alone_and_a_refresh_token_with_its_session() {
 #[test]
 fn nobody_revokes_the_token_of_another_client() {
     run(async |world| {
-        let server = Server::new(world, "guard").await;
+        let server = Server::new(world).await;
         let tokens = world.web_tokens("ada@example.com").await;
         for token in [&tokens.access, &tokens.refresh] {
-            let refused = revoke(world, "demo-cli", token).await.expect_error(400, "INVALID_GRANT");
+            let refused = revoke(world, "platform-admin-cli", token).await.expect_error(400, "INVALID_GRANT");
             assert_eq!(refused.json()["error"], "invalid_grant");
             server.ask(world, "/oauth/revoke", token).await.expect_error(400, "INVALID_GRANT");
         }
@@ -259,7 +253,7 @@ fn what_voids_a_token_voids_it_everywhere_at_once() {
     use End::{Erased, Logout, SecretRemoved, ServiceDeleted, SignedOutByAdmin, Suspended};
     for end in [Logout, SignedOutByAdmin, Erased, SecretRemoved, ServiceDeleted, Suspended] {
         run(async |world| {
-            let server = Server::new(world, "guard").await;
+            let server = Server::new(world).await;
             let owner = world.platform_tokens("owner@example.com").await.access;
             let tokens = world.web_tokens("ada@example.com").await;
             let base = "/api/organizations/demo";

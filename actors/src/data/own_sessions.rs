@@ -159,7 +159,8 @@ impl WriteOp for EndOtherSessions {
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
         let SessionOwner { user_id, org_id } = self.owner;
         let now = self.audit.now;
-        tx.execute(VOID_EARLIER_CODES, values![now, user_id])?;
+        // Strictly before: whoever signs in at this very moment is let in.
+        tx.execute(VOID_EARLIER_CODES, values![now - 1, user_id])?;
         let ended = tx.execute(END_OTHER_SESSIONS, values![now, user_id, org_id, self.kept])?;
         // No entry without a change.
         if ended > 0 {

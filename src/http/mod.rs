@@ -7,6 +7,7 @@ pub mod body;
 pub mod caller;
 pub mod claims;
 pub mod client;
+pub mod connection;
 pub mod cookie;
 pub mod cors;
 pub mod dialect;

@@ -6,12 +6,15 @@ pub mod authorization_codes;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
+pub mod events;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -21,6 +24,8 @@ pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -34,12 +39,15 @@ pub fn statements() -> Vec<&'static Statement> {
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
@@ -49,6 +57,8 @@ pub fn statements() -> Vec<&'static Statement> {
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

@@ -1,6 +1,6 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
-use super::string_list;
+use super::{ended_sessions, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -193,6 +193,9 @@ pub(crate) fn open(
         |row| row.get::<i64>(0),
     )?;
     let subject = tx.one(SUBJECT_BY_SESSION, values![session_id], Subject::from_row)?;
+    if subject.ended_at.is_none() {
+        ended_sessions::record_created(tx, &subject, signed_in.method, now)?;
+    }
     Ok(Grant { subject, refresh_token_id })
 }
 

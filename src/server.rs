@@ -44,7 +44,7 @@ use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
-use crate::upstream::{HttpClient, Provider, install_crypto_provider};
+use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -251,16 +251,26 @@ fn providers(
     all.map(|settings| (settings.kind, Arc::new(Provider::new(settings)))).collect()
 }
 
+/// Where tenants may send us: never to this machine, unless everybody who can reach us is on it.
+fn address_policy(mode: Mode) -> AddressPolicy {
+    match mode {
+        Mode::Dev => AddressPolicy::PublicOrLoopback,
+        Mode::Production => AddressPolicy::Public,
+    }
+}
+
 fn serve(
     app: Data<App>,
     dev_provider: Option<Data<DevProvider>>,
     listener: TcpListener,
 ) -> std::io::Result<actix_web::dev::Server> {
     let workers = app.config.workers;
+    let reach = address_policy(app.config.mode);
     let factory = move || {
         ActixApp::new()
             .app_data(app.clone())
             .app_data(HttpClient::new())
+            .app_data(GuardedClient::new(reach))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))

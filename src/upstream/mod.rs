@@ -7,10 +7,12 @@
 //! ```
 //! Nothing here decides who a user is: [`SignIn`] says what the provider proved, and the login rules judge it.
 
+pub mod address_policy;
 pub mod client;
 mod discovery;
 mod error;
 mod github;
+pub mod guarded;
 mod id_token;
 mod jwks;
 mod oauth;
@@ -22,8 +24,10 @@ mod tests;
 use gatehouse_actors::clock::Clock;
 use url::Url;
 
+pub use self::address_policy::AddressPolicy;
 pub use self::client::HttpClient;
 pub use self::error::UpstreamError;
+pub use self::guarded::GuardedClient;
 pub use self::id_token::IdTokenError;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;

@@ -4,18 +4,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatehouse_actors::clock::Millis;
-use gatehouse_actors::data::events::Event;
 use gatehouse_actors::data::outbox::Delivery;
 use gatehouse_actors::data::webhook_deliveries::{WebhookForDelivery, WebhookTarget};
 use gatehouse_actors::outbox::Outcome;
 use oauth2::HttpRequest;
 use oauth2::http::{Method, Request, header};
 use ring::hmac;
-use serde_json::{Value, json};
 
 use super::{answered, not_ready, send};
-use crate::error::Error;
-use crate::state::{App, rfc3339};
+use crate::http::event;
+use crate::state::App;
 use crate::upstream::GuardedClient;
 
 /// What stands before a secret, so that scanners find one that leaked.
@@ -33,19 +31,6 @@ pub fn display_secret(secret: &[u8; SECRET_LENGTH]) -> String {
 #[must_use]
 pub fn seal_context(webhook_public_id: &str) -> String {
     format!("webhook secret {webhook_public_id}")
-}
-
-/// An event as everybody sees it: in the feed and in webhooks.
-pub fn event_body(event: &Event, org_public_id: &str) -> Result<Value, Error> {
-    let data: Value = serde_json::from_str(&event.data).map_err(Error::internal)?;
-    Ok(json!({
-        "id": event.id(org_public_id),
-        "type": event.event_type,
-        "timestamp": rfc3339(event.created_at),
-        "organization_id": org_public_id,
-        "sequence": event.sequence,
-        "data": data,
-    }))
 }
 
 /// Tries once. The body and its id are the same at every attempt; time and signature are of this one.
@@ -75,7 +60,7 @@ pub(super) async fn deliver(app: &App, client: &GuardedClient, delivery: &Delive
 }
 
 fn request(app: &App, target: &WebhookTarget, now: Millis) -> Result<HttpRequest, String> {
-    let body = event_body(&target.event, &target.org_public_id).map_err(|error| error.to_string())?.to_string();
+    let body = event::body(&target.event, &target.org_public_id).map_err(|error| error.to_string())?.to_string();
     let id = target.event.id(&target.org_public_id);
     let timestamp = now.div_euclid(1000);
     let context = seal_context(&target.public_id);

@@ -8,6 +8,7 @@ pub mod client;
 pub mod cookie;
 pub mod dialect;
 pub mod email;
+pub mod event;
 pub mod fields;
 pub mod headers;
 pub mod input;

@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::events::{self, EventType};
+use super::outbox::{self, Kind, NewDelivery};
 use super::sessions::Subject;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
@@ -19,10 +20,12 @@ const STEP: i64 = 200;
 statements! {
     ANY_ENDED_SESSION = "SELECT 1 FROM ended_sessions WHERE session_id > $1 LIMIT 1";
     ENDED_SESSIONS = "SELECT session_id FROM ended_sessions WHERE session_id > $1 ORDER BY session_id LIMIT $2";
-    ENDED_SESSION = "SELECT x.org_id, x.public_id, u.public_id, s.client_id, x.ended_reason, x.ended_at \
-        FROM sessions x JOIN users u ON u.id = x.user_id \
+    ENDED_SESSION = "SELECT x.org_id, x.service_id, x.public_id, u.public_id, s.client_id, x.ended_reason, x.ended_at, \
+        s.backchannel_logout_uri IS NOT NULL FROM sessions x JOIN users u ON u.id = x.user_id \
         JOIN services s ON s.id = x.service_id WHERE x.id = $1 AND x.ended_at IS NOT NULL";
     FORGET_ENDED_SESSIONS = "DELETE FROM ended_sessions WHERE session_id <= $1";
+    // Also of a deleted service: its sessions ended with it, and it is to hear of that.
+    LOGOUT_TARGET = "SELECT client_id, backchannel_logout_uri, id_token_signed_response_alg FROM services WHERE id = $1";
 }
 
 /// Records that a session began.
@@ -54,7 +57,8 @@ impl ReadOp for AnySessionEnded {
     }
 }
 
-/// Tells of sessions that ended, a bounded number at a time: an event each.
+/// Tells of sessions that ended, a bounded number at a time: an event each, and for a service that registered a
+/// `backchannel_logout_uri` a logout token each (OpenID Connect Back-Channel Logout 1.0, section 2.5).
 #[derive(Debug, Clone, Copy)]
 pub struct TellOfEndedSessions {
     /// The present moment.
@@ -63,11 +67,13 @@ pub struct TellOfEndedSessions {
 
 struct Ended {
     org_id: i64,
+    service_id: i64,
     public_id: String,
     user_public_id: String,
     client_id: String,
     reason: Option<String>,
     ended_at: Millis,
+    wants_logout: bool,
 }
 
 impl WriteOp for TellOfEndedSessions {
@@ -79,30 +85,74 @@ impl WriteOp for TellOfEndedSessions {
         let ids = tx.all(ENDED_SESSIONS, values![0, STEP], |row| row.get::<i64>(0))?;
         let Some(last) = ids.last() else { return Ok(false) };
         for id in &ids {
-            tell_of(tx, *id)?;
+            self.tell_of(tx, *id)?;
         }
         tx.execute(FORGET_ENDED_SESSIONS, values![*last])?;
         Ok(i64::try_from(ids.len()).is_ok_and(|count| count == STEP))
     }
 }
 
-fn tell_of(tx: &mut WriteTx<'_>, session_id: i64) -> Result<(), StoreError> {
-    let ended = tx.optional(ENDED_SESSION, values![session_id], |row| {
-        Ok(Ended {
-            org_id: row.get(0)?,
-            public_id: row.get(1)?,
-            user_public_id: row.get(2)?,
-            client_id: row.get(3)?,
-            reason: row.get(4)?,
-            ended_at: row.get(5)?,
+impl TellOfEndedSessions {
+    fn tell_of(&self, tx: &mut WriteTx<'_>, session_id: i64) -> Result<(), StoreError> {
+        let ended = tx.optional(ENDED_SESSION, values![session_id], |row| {
+            Ok(Ended {
+                org_id: row.get(0)?,
+                service_id: row.get(1)?,
+                public_id: row.get(2)?,
+                user_public_id: row.get(3)?,
+                client_id: row.get(4)?,
+                reason: row.get(5)?,
+                ended_at: row.get(6)?,
+                wants_logout: row.get(7)?,
+            })
+        })?;
+        let Some(ended) = ended else { return Ok(()) };
+        let data = json!({
+            "session_id": ended.public_id,
+            "user_id": ended.user_public_id,
+            "client_id": ended.client_id,
+            "reason": ended.reason,
+        });
+        events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.ended_at)?;
+        if !ended.wants_logout {
+            return Ok(());
+        }
+        let payload = json!({ "sid": ended.public_id, "sub": ended.user_public_id });
+        let new = NewDelivery {
+            kind: Kind::BackchannelLogout,
+            target_id: ended.service_id,
+            subject_id: session_id,
+            org_id: ended.org_id,
+            payload: &payload,
+        };
+        outbox::enqueue(tx, &new, self.now)
+    }
+}
+
+/// Where a service wants to hear of logouts, and under which name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogoutTarget {
+    /// The `aud` of the logout token.
+    pub client_id: String,
+    /// Where it goes; none when the service wants to hear nothing any more.
+    pub uri: Option<String>,
+    /// How it is signed: as `id_token`s are.
+    pub algorithm: String,
+}
+
+/// Where does this service want to hear of logouts?
+#[derive(Debug, Clone, Copy)]
+pub struct LogoutTargetOfService {
+    /// Row id of the service.
+    pub service_id: i64,
+}
+
+impl ReadOp for LogoutTargetOfService {
+    type Output = Option<LogoutTarget>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        tx.optional(LOGOUT_TARGET, values![self.service_id], |row| {
+            Ok(LogoutTarget { client_id: row.get(0)?, uri: row.get(1)?, algorithm: row.get(2)? })
         })
-    })?;
-    let Some(ended) = ended else { return Ok(()) };
-    let data = json!({
-        "session_id": ended.public_id,
-        "user_id": ended.user_public_id,
-        "client_id": ended.client_id,
-        "reason": ended.reason,
-    });
-    events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.ended_at)
+    }
 }

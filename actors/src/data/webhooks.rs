@@ -24,7 +24,6 @@ macro_rules! select_webhook {
          LEFT JOIN outbox_targets t ON t.kind = 'webhook' AND t.target_id = w.id"
     };
 }
-pub(super) use select_webhook;
 
 statements! {
     WEBHOOKS_WANTING = "SELECT id, event_types FROM webhooks WHERE org_id = $1 AND deleted_at IS NULL AND enabled";

@@ -34,6 +34,7 @@ use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
+use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
@@ -44,6 +45,7 @@ use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
@@ -154,6 +156,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        event_streams: Streams::default(),
+        stored_secrets: stored_secrets(&config, &keys),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -165,6 +169,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let port_factory = delivery::port(app.clone(), address_policy(app.config.mode));
+    actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
@@ -213,6 +219,13 @@ async fn signing_keys(
         store.write(StoreFirstSigningKey { key }).await.map_err(unrefused)?;
     }
     Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
+}
+
+/// The ring of `ENCRYPTION_KEY`; without one, a key that follows from the root secret.
+fn stored_secrets(config: &Config, keys: &RootKeys) -> Sealer {
+    let ring: Vec<[u8; 32]> =
+        config.encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok()).collect();
+    if ring.is_empty() { Sealer::new(&[keys.stored_secrets]) } else { Sealer::new(&ring) }
 }
 
 fn dev_provider(
@@ -298,6 +311,7 @@ impl Running {
     /// Stops at once: requests in flight are cut off, what was written is flushed.
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        self.app.event_streams.close();
         self.handle.stop(false).await;
         self.actors.stop().await;
     }
@@ -319,6 +333,7 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
+        app.event_streams.close();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
         }

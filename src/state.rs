@@ -14,6 +14,7 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
+use crate::crypto::sealed::Sealer;
 use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
@@ -21,6 +22,7 @@ use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::Provider;
 
 /// Provider applications by kind.
@@ -38,6 +40,8 @@ pub struct App {
     pub random: Random,
     /// Keys derived from the root secret.
     pub keys: RootKeys,
+    /// Seals secrets that are stored because they are needed again: webhooks sign with theirs.
+    pub stored_secrets: Sealer,
     /// Keys that sign tokens.
     pub signing_keys: SigningKeys,
     /// The data.
@@ -54,6 +58,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Which event streams are open.
+    pub event_streams: Streams,
     /// Takes mail to be sent.
     pub mailer: Mailer,
     /// Set when the process is about to stop.

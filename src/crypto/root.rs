@@ -9,6 +9,8 @@ use super::sealed::Sealer;
 pub struct RootKeys {
     /// Seals signing keys at rest.
     pub signing_keys: Sealer,
+    /// Seals stored secrets where `ENCRYPTION_KEY` is not set.
+    pub stored_secrets: [u8; 32],
     /// Seals what the browser carries for us.
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
@@ -41,6 +43,7 @@ impl RootKeys {
         };
         Self {
             signing_keys: Sealer::new(&[derive("signing keys")]),
+            stored_secrets: derive("stored secrets"),
             cookies: Sealer::new(&[derive("cookies")]),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),

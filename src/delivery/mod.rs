@@ -6,6 +6,7 @@
 //! Receivers are chosen by tenants, so nothing here connects to an address that is not public (outside dev mode),
 //! follows a redirect, or repeats what a receiver said.
 
+mod logout;
 pub mod webhook;
 
 use std::rc::Rc;
@@ -39,7 +40,7 @@ impl DeliveryPort for Courier {
         Box::pin(async move {
             match delivery.kind {
                 Kind::Webhook => webhook::deliver(&app, &client, &delivery).await,
-                Kind::BackchannelLogout => Outcome::Gone { reason: "no such receiver".to_owned() },
+                Kind::BackchannelLogout => logout::deliver(&app, &client, &delivery).await,
             }
         })
     }

@@ -60,7 +60,8 @@ pub(super) async fn deliver(app: &App, client: &GuardedClient, delivery: &Delive
 }
 
 fn request(app: &App, target: &WebhookTarget, now: Millis) -> Result<HttpRequest, String> {
-    let body = event::body(&target.event, &target.org_public_id).map_err(|error| error.to_string())?.to_string();
+    let body =
+        event::body(&target.event, &target.org_public_id).map_err(|error| error.to_string())?.to_string();
     let id = target.event.id(&target.org_public_id);
     let timestamp = now.div_euclid(1000);
     let context = seal_context(&target.public_id);

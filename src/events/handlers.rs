@@ -40,12 +40,8 @@ async fn page(
     cursor: Option<&str>,
 ) -> Answer {
     let org_public_id = &reader.organization.public_id;
-    let question = EventsAfter {
-        org_id: reader.organization.id,
-        position: asked.position,
-        types: asked.types,
-        limit,
-    };
+    let question =
+        EventsAfter { org_id: reader.organization.id, position: asked.position, types: asked.types, limit };
     let page = app.store.read(question).await?.map_err(|_| rules::out_of_reach())?;
     let events: Vec<Value> =
         page.events.iter().map(|one| event::body(one, org_public_id)).collect::<Result<_, _>>()?;

@@ -183,8 +183,7 @@ impl Feed {
         let session = SessionByPublicId { public_id: subject.session_public_id.clone() };
         let place =
             OrganizationForCaller { reference: organization.public_id.clone(), user_id: subject.user_id };
-        let (session, place) =
-            futures_util::join!(self.app.store.read(session), self.app.store.read(place));
+        let (session, place) = futures_util::join!(self.app.store.read(session), self.app.store.read(place));
         let (Ok(Some(subject)), Ok(Some((_, role)))) = (session, place) else { return false };
         let may_read = subject.is_platform_owner || role >= Some(Role::Admin);
         may_read && subject.is_live(now) && subject.is_org_active()

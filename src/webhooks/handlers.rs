@@ -63,11 +63,7 @@ pub async fn list(app: Data<App>, call: Call<Reader>) -> Answer {
 }
 
 /// `POST /api/organizations/{org}/webhooks`. One of the two answers that ever hold a secret.
-pub async fn create(
-    app: Data<App>,
-    request: HttpRequest,
-    call: Call<Admin, Fields>,
-) -> Answer {
+pub async fn create(app: Data<App>, request: HttpRequest, call: Call<Admin, Fields>) -> Answer {
     let organization = &call.caller.organization;
     let new = rules::new_webhook(call.input)?;
     check(&request, &new.url).await?;

@@ -9,6 +9,7 @@ use crate::{statements, values};
 
 use super::PLATFORM_ORG_ID;
 use super::events::{self, EventType};
+use super::growth;
 use super::organizations::{self, NewClaim};
 
 statements! {
@@ -165,6 +166,7 @@ fn sign_up(tx: &mut WriteTx<'_>, arrival: &Arrival) -> Result<Result<i64, EmailI
         values![new_user_public_id, *org_id, email, &profile.name, &profile.avatar_url, *now],
         |row| row.get::<i64>(0),
     )?;
+    growth::user_came(tx, *org_id, *now)?;
     tx.execute(
         INSERT_IDENTITY,
         values![

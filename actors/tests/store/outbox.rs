@@ -125,6 +125,7 @@ async fn a_target_that_is_down_rests_and_costs_one_attempt_per_pause() {
     receivers.recover();
     world.clock.advance(HOUR);
     world.until("outbox", "delivered", 8).await;
+    world.until("outbox", "busy", 0).await;
     assert_eq!(count(&world, "pending"), 0);
     world.stop().await;
 }

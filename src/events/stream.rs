@@ -7,6 +7,8 @@
 //! access token that opened it by much), and when the process stops. Browsers come back by themselves, with the id of
 //! the last event, and miss nothing.
 
+use std::convert::Infallible;
+use std::fmt::Write;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -61,7 +63,7 @@ pub(super) async fn open(app: Data<App>, reader: Reader, asked: Asked) -> Result
             Some(first) => first,
             None => feed.next().await?,
         };
-        Some((Ok::<_, Error>(chunk), (None, feed)))
+        Some((Ok::<_, Infallible>(chunk), (None, feed)))
     });
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
@@ -155,7 +157,7 @@ impl Feed {
         for one in &page.events {
             let (id, body) = (one.id(org_public_id), event::body(one, org_public_id)?);
             // One line of JSON: no line break of the data can end it early.
-            text.push_str(&format!("id: {id}\nevent: {}\ndata: {body}\n\n", one.event_type));
+            write!(text, "id: {id}\nevent: {}\ndata: {body}\n\n", one.event_type).map_err(Error::internal)?;
         }
         if let Some((sequence, created_at)) = page.last {
             self.position = Position::After(sequence);

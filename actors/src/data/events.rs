@@ -421,7 +421,7 @@ impl WriteOp for PurgeEvents {
         let mut done = self.after_org_id;
         let organizations =
             tx.all(EVENT_ORGANIZATIONS, values![done, PURGE_STEP], |row| row.get::<i64>(0))?;
-        let is_last_step = organizations.len() < PURGE_STEP.unsigned_abs() as usize;
+        let is_last_step = i64::try_from(organizations.len()).is_ok_and(|count| count < PURGE_STEP);
         for org_id in organizations {
             let purged = tx.execute(PURGE_EVENTS, values![org_id, left, self.now - EVENT_LIFETIME])?;
             left -= i64::try_from(purged).unwrap_or(left);

@@ -130,7 +130,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     );
 
     let random = Random::default();
-    let keys = RootKeys::derive(config.root_secret.expose());
+    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
     let actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
@@ -157,7 +157,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
         event_streams: Streams::default(),
-        stored_secrets: stored_secrets(&config, &keys),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -219,13 +218,6 @@ async fn signing_keys(
         store.write(StoreFirstSigningKey { key }).await.map_err(unrefused)?;
     }
     Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
-}
-
-/// The ring of `ENCRYPTION_KEY`; without one, a key that follows from the root secret.
-fn stored_secrets(config: &Config, keys: &RootKeys) -> Sealer {
-    let ring: Vec<[u8; 32]> =
-        config.encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok()).collect();
-    if ring.is_empty() { Sealer::new(&[keys.stored_secrets]) } else { Sealer::new(&ring) }
 }
 
 fn dev_provider(

@@ -14,7 +14,6 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
-use crate::crypto::sealed::Sealer;
 use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
@@ -40,8 +39,6 @@ pub struct App {
     pub random: Random,
     /// Keys derived from the root secret.
     pub keys: RootKeys,
-    /// Seals secrets that are stored because they are needed again: webhooks sign with theirs.
-    pub stored_secrets: Sealer,
     /// Keys that sign tokens.
     pub signing_keys: SigningKeys,
     /// The data.

@@ -68,7 +68,7 @@ fn request(app: &App, target: &WebhookTarget, now: Millis) -> Result<HttpRequest
     let signatures: Option<Vec<String>> = target
         .secrets_sealed
         .iter()
-        .map(|sealed| app.stored_secrets.open(&context, sealed))
+        .map(|sealed| app.keys.stored_secrets.open(&context, sealed))
         .map(|secret| secret.map(|secret| sign(&secret, &id, timestamp, &body)))
         .collect();
     let signatures = signatures

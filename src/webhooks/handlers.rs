@@ -48,7 +48,7 @@ async fn check(request: &HttpRequest, url: &Url) -> Result<(), Error> {
 fn new_secret(app: &App, webhook_public_id: &str) -> Result<(String, Vec<u8>), Error> {
     let secret = app.random.bytes::<SECRET_LENGTH>();
     let context = seal_context(webhook_public_id);
-    let sealed = app.stored_secrets.seal(&app.random, &context, &secret);
+    let sealed = app.keys.stored_secrets.seal(&app.random, &context, &secret);
     let sealed = sealed.ok_or_else(|| Error::internal("a webhook secret cannot be sealed"))?;
     Ok((display_secret(&secret), sealed))
 }

@@ -72,7 +72,7 @@ struct Ended {
     user_public_id: String,
     client_id: String,
     reason: Option<String>,
-    ended_at: Millis,
+    at: Millis,
     wants_logout: bool,
 }
 
@@ -85,15 +85,14 @@ impl WriteOp for TellOfEndedSessions {
         let ids = tx.all(ENDED_SESSIONS, values![0, STEP], |row| row.get::<i64>(0))?;
         let Some(last) = ids.last() else { return Ok(false) };
         for id in &ids {
-            self.tell_of(tx, *id)?;
+            tell_of(tx, *id, self.now)?;
         }
         tx.execute(FORGET_ENDED_SESSIONS, values![*last])?;
         Ok(i64::try_from(ids.len()).is_ok_and(|count| count == STEP))
     }
 }
 
-impl TellOfEndedSessions {
-    fn tell_of(&self, tx: &mut WriteTx<'_>, session_id: i64) -> Result<(), StoreError> {
+    fn tell_of(tx: &mut WriteTx<'_>, session_id: i64, now: Millis) -> Result<(), StoreError> {
         let ended = tx.optional(ENDED_SESSION, values![session_id], |row| {
             Ok(Ended {
                 org_id: row.get(0)?,
@@ -102,7 +101,7 @@ impl TellOfEndedSessions {
                 user_public_id: row.get(3)?,
                 client_id: row.get(4)?,
                 reason: row.get(5)?,
-                ended_at: row.get(6)?,
+                at: row.get(6)?,
                 wants_logout: row.get(7)?,
             })
         })?;
@@ -113,7 +112,7 @@ impl TellOfEndedSessions {
             "client_id": ended.client_id,
             "reason": ended.reason,
         });
-        events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.ended_at)?;
+        events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.at)?;
         if !ended.wants_logout {
             return Ok(());
         }
@@ -125,9 +124,8 @@ impl TellOfEndedSessions {
             org_id: ended.org_id,
             payload: &payload,
         };
-        outbox::enqueue(tx, &new, self.now)
+        outbox::enqueue(tx, &new, now)
     }
-}
 
 /// Where a service wants to hear of logouts, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]

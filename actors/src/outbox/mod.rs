@@ -52,14 +52,21 @@ pub(crate) struct Outbox {
     bulletin: Bulletin,
     connected: Option<(Rc<dyn DeliveryPort>, Arc<dyn Clock>)>,
     telling: bool,
-    looking: bool,
-    look_again: bool,
+    looking: Looking,
     draining: bool,
     busy: usize,
     idle: Vec<oneshot::Sender<()>>,
     events_purged_to: i64,
     figures: Figures,
     _vital: Vital,
+}
+
+/// Whether a lease is under way, and whether something came in the meantime that it may have missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    Not,
+    Once,
+    AndAgain,
 }
 
 #[derive(Default)]
@@ -84,8 +91,7 @@ impl Outbox {
             bulletin,
             connected: None,
             telling: false,
-            looking: false,
-            look_again: false,
+            looking: Looking::Not,
             draining: false,
             busy: 0,
             idle: Vec::new(),
@@ -99,7 +105,7 @@ impl Outbox {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.tell_of_sessions(ctx);
         let Some((_, clock)) = &self.connected else { return };
-        if self.looking || self.draining || self.busy == HANDS {
+        if self.looking != Looking::Not || self.draining || self.busy == HANDS {
             return;
         }
         let answer = self.lane.ask(AnythingDue { now: clock.now() });
@@ -135,19 +141,19 @@ impl Outbox {
         if self.draining || self.busy == HANDS {
             return;
         }
-        if self.looking {
-            self.look_again = true;
+        if self.looking != Looking::Not {
+            self.looking = Looking::AndAgain;
             return;
         }
-        self.looking = true;
+        self.looking = Looking::Once;
         let limit = i64::try_from(HANDS - self.busy).unwrap_or(1);
         let lease = self.write(LeaseTargets { limit, now: clock.now() });
         ctx.spawn(lease.into_actor(self).map(|leased, actor, ctx| {
-            actor.looking = false;
+            let looked = std::mem::replace(&mut actor.looking, Looking::Not);
             for target in leased.unwrap_or_default() {
                 actor.take(target, ctx);
             }
-            if std::mem::take(&mut actor.look_again) {
+            if looked == Looking::AndAgain {
                 actor.look(ctx);
             }
         }));
@@ -323,9 +329,9 @@ impl Handler<Connect> for Outbox {
     fn handle(&mut self, Connect { factory, clock }: Connect, ctx: &mut Self::Context) {
         let release = self.write(ReleaseLeases { now: clock.now() });
         self.connected = Some((factory(), clock));
-        self.looking = true;
+        self.looking = Looking::Once;
         ctx.spawn(release.into_actor(self).map(|_, actor, ctx| {
-            actor.looking = false;
+            actor.looking = Looking::Not;
             actor.look(ctx);
         }));
     }

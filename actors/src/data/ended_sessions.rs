@@ -92,40 +92,40 @@ impl WriteOp for TellOfEndedSessions {
     }
 }
 
-    fn tell_of(tx: &mut WriteTx<'_>, session_id: i64, now: Millis) -> Result<(), StoreError> {
-        let ended = tx.optional(ENDED_SESSION, values![session_id], |row| {
-            Ok(Ended {
-                org_id: row.get(0)?,
-                service_id: row.get(1)?,
-                public_id: row.get(2)?,
-                user_public_id: row.get(3)?,
-                client_id: row.get(4)?,
-                reason: row.get(5)?,
-                at: row.get(6)?,
-                wants_logout: row.get(7)?,
-            })
-        })?;
-        let Some(ended) = ended else { return Ok(()) };
-        let data = json!({
-            "session_id": ended.public_id,
-            "user_id": ended.user_public_id,
-            "client_id": ended.client_id,
-            "reason": ended.reason,
-        });
-        events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.at)?;
-        if !ended.wants_logout {
-            return Ok(());
-        }
-        let payload = json!({ "sid": ended.public_id, "sub": ended.user_public_id });
-        let new = NewDelivery {
-            kind: Kind::BackchannelLogout,
-            target_id: ended.service_id,
-            subject_id: session_id,
-            org_id: ended.org_id,
-            payload: &payload,
-        };
-        outbox::enqueue(tx, &new, now)
+fn tell_of(tx: &mut WriteTx<'_>, session_id: i64, now: Millis) -> Result<(), StoreError> {
+    let ended = tx.optional(ENDED_SESSION, values![session_id], |row| {
+        Ok(Ended {
+            org_id: row.get(0)?,
+            service_id: row.get(1)?,
+            public_id: row.get(2)?,
+            user_public_id: row.get(3)?,
+            client_id: row.get(4)?,
+            reason: row.get(5)?,
+            at: row.get(6)?,
+            wants_logout: row.get(7)?,
+        })
+    })?;
+    let Some(ended) = ended else { return Ok(()) };
+    let data = json!({
+        "session_id": ended.public_id,
+        "user_id": ended.user_public_id,
+        "client_id": ended.client_id,
+        "reason": ended.reason,
+    });
+    events::record(tx, ended.org_id, (EventType::SessionEnded, &data), ended.at)?;
+    if !ended.wants_logout {
+        return Ok(());
     }
+    let payload = json!({ "sid": ended.public_id, "sub": ended.user_public_id });
+    let new = NewDelivery {
+        kind: Kind::BackchannelLogout,
+        target_id: ended.service_id,
+        subject_id: session_id,
+        org_id: ended.org_id,
+        payload: &payload,
+    };
+    outbox::enqueue(tx, &new, now)
+}
 
 /// Where a service wants to hear of logouts, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -74,7 +74,7 @@ fn words(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::Forbidden => "the address is not public",
         UpstreamError::Timeout => "did not answer in time",
-        UpstreamError::Unreachable(reason) => *reason,
+        UpstreamError::Unreachable(reason) => reason,
         _ => "gave no proper HTTP answer",
     }
 }

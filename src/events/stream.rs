@@ -56,7 +56,7 @@ pub(super) async fn open(app: Data<App>, reader: Reader, asked: Asked) -> Result
         _place: place,
     };
     let page = feed.read().await?.ok_or_else(out_of_reach)?;
-    let first = feed.written(page)?;
+    let first = feed.written(&page)?;
     let first = Bytes::from([b"retry: 3000\n\n".as_slice(), &first].concat());
     let body = unfold((Some(first), feed), |(ready, mut feed)| async move {
         let chunk = match ready {
@@ -113,7 +113,7 @@ impl Feed {
             self.news.mark_unchanged();
             let page = self.read().await.ok()??;
             let has_more = page.has_more;
-            let events = self.written(page).ok()?;
+            let events = self.written(&page).ok()?;
             if !events.is_empty() {
                 return Some(Bytes::from(events));
             }
@@ -151,7 +151,7 @@ impl Feed {
     }
 
     /// The events of a page as they are sent; the stream goes on after it.
-    fn written(&mut self, page: EventPage) -> Result<Vec<u8>, Error> {
+    fn written(&mut self, page: &EventPage) -> Result<Vec<u8>, Error> {
         let org_public_id = &self.reader.organization.public_id;
         let mut text = String::new();
         for one in &page.events {

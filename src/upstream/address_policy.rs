@@ -39,39 +39,53 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Everything that the registry of special-purpose addresses (RFC 6890) does not take away.
+/// What the registry of special-purpose addresses (RFC 6890) takes away from the internet: network and prefix length.
+const SPECIAL_V4: [(Ipv4Addr, u32); 18] = [
+    (Ipv4Addr::UNSPECIFIED, 8),           // this network
+    (Ipv4Addr::new(10, 0, 0, 0), 8),      // private (RFC 1918)
+    (Ipv4Addr::new(100, 64, 0, 0), 10),   // carrier-grade NAT (RFC 6598)
+    (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback
+    (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local, where clouds keep their metadata (RFC 3927)
+    (Ipv4Addr::new(172, 16, 0, 0), 12),   // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation (RFC 5737)
+    (Ipv4Addr::new(192, 31, 196, 0), 24), // AS112 (RFC 7535)
+    (Ipv4Addr::new(192, 52, 193, 0), 24), // AMT (RFC 7450)
+    (Ipv4Addr::new(192, 88, 99, 0), 24),  // 6to4 relays (RFC 7526)
+    (Ipv4Addr::new(192, 168, 0, 0), 16),  // private
+    (Ipv4Addr::new(192, 175, 48, 0), 24), // AS112 (RFC 7534)
+    (Ipv4Addr::new(198, 18, 0, 0), 15),   // benchmarking (RFC 2544)
+    (Ipv4Addr::new(198, 51, 100, 0), 24), // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),  // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),     // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, broadcast
+];
+
+/// What global unicast lends to other purposes. Forms that carry an IPv4 address (mapped, compatible, translated) lie
+/// outside global unicast, or are 6to4 and Teredo: none passes, since where they lead depends on the network.
+const SPECIAL_V6: [(Ipv6Addr, u32); 5] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments: Teredo, ORCHID, ... (RFC 2928)
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation (RFC 3849)
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4 (RFC 3056)
+    (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48), // AS112 (RFC 7534)
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation (RFC 9637)
+];
+
+/// Global unicast (RFC 4291, section 2.4) is everything that begins with these three bits.
+const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !matches!(
-        address.octets(),
-        [0 | 10 | 127, ..]              // this network; private (RFC 1918); loopback
-            | [100, 64..=127, ..]       // carrier-grade NAT (RFC 6598)
-            | [169, 254, ..]            // link-local, where clouds keep their metadata (RFC 3927)
-            | [172, 16..=31, ..]        // private
-            | [192, 0, 0 | 2, _]        // protocol assignments; documentation (RFC 5737)
-            | [192, 31, 196, _]         // AS112 (RFC 7535)
-            | [192, 52, 193, _]         // AMT (RFC 7450)
-            | [192, 88, 99, _]          // 6to4 relays (RFC 7526)
-            | [192, 168, ..]            // private
-            | [192, 175, 48, _]         // AS112 (RFC 7534)
-            | [198, 18..=19, ..]        // benchmarking (RFC 2544)
-            | [198, 51, 100, _]         // documentation
-            | [203, 0, 113, _]          // documentation
-            | [224..=255, ..] // multicast, reserved, broadcast
-    )
+    let within = |(network, length): &(Ipv4Addr, u32)| {
+        (address.to_bits() ^ network.to_bits()).leading_zeros() >= *length
+    };
+    !SPECIAL_V4.iter().any(within)
 }
 
-/// Global unicast (RFC 4291, section 2.4) without what it lends to other purposes. Forms that carry an IPv4 address
-/// (mapped, compatible, translated by NAT64) lie outside 2000::/3, or are 6to4 and Teredo: none of them passes, since
-/// where they lead depends on the network they are used in.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    match address.segments() {
-        [0x2001, 0..=0x1ff, ..]       // protocol assignments, among them Teredo, ORCHID, benchmarking (RFC 2928)
-        | [0x2001, 0xdb8, ..]         // documentation (RFC 3849)
-        | [0x2002, ..]                // 6to4 (RFC 3056)
-        | [0x2620, 0x4f, 0x8000, ..]  // AS112 (RFC 7534)
-        | [0x3fff, 0..=0xfff, ..] => false, // documentation (RFC 9637)
-        [first, ..] => first & 0xe000 == 0x2000,
-    }
+    let within = |(network, length): &(Ipv6Addr, u32)| {
+        (address.to_bits() ^ network.to_bits()).leading_zeros() >= *length
+    };
+    within(&GLOBAL_UNICAST) && !SPECIAL_V6.iter().any(within)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ mod tests {
         let json = format!(r#"{{{url},"event_types":["user.created","session.ended","user.created"]}}"#);
         let types = made(&json).unwrap().settings.event_types.unwrap();
         assert_eq!(types, ["session.ended", "user.created"]);
-        for wrong in [r#"[]"#, r#"["user"]"#, r#""user.created""#, r#"[7]"#] {
+        for wrong in ["[]", r#"["user"]"#, r#""user.created""#, "[7]"] {
             let json = format!(r#"{{{url},"event_types":{wrong}}}"#);
             assert_eq!(made(&json).unwrap_err().fields, ["event_types"], "{wrong}");
         }

@@ -38,6 +38,7 @@ use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
+use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
@@ -153,6 +154,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         cookies: CookieJar { secure: base_url.starts_with("https:") },
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
+        own_clients: OwnClients::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),

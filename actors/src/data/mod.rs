@@ -18,6 +18,7 @@ pub mod login_events;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
+pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
 pub mod plans;
@@ -57,6 +58,7 @@ pub fn statements() -> Vec<&'static Statement> {
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
+        oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         outbox::STATEMENTS,
         platform::STATEMENTS,

@@ -36,38 +36,39 @@ fn public(request: &HttpRequest, document: &Value) -> HttpResponse {
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414, section 3): one document, true to what is served.
 pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymous>) -> HttpResponse {
     let base = &app.base_url;
-    public(
-        &request,
-        &json!({
-            "issuer": base,
-            "authorization_endpoint": format!("{base}/oauth/authorize"),
-            "token_endpoint": format!("{base}/oauth/token"),
-            "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
-            "userinfo_endpoint": format!("{base}/oauth/userinfo"),
-            "introspection_endpoint": format!("{base}/oauth/introspect"),
-            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "revocation_endpoint": format!("{base}/oauth/revoke"),
-            "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "response_types_supported": ["code"],
-            "response_modes_supported": ["query"],
-            "grant_types_supported": [
-                "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
-            ],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "code_challenge_methods_supported": ["S256"],
-            "scopes_supported": scope::SUPPORTED,
-            "claims_supported": [
-                "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash", "email", "email_verified",
-                "name", "picture",
-            ],
-            "authorization_response_iss_parameter_supported": true,
-            "request_parameter_supported": false,
-            "request_uri_parameter_supported": false,
-        }),
-    )
+    let document = json!({
+        "issuer": base,
+        "authorization_endpoint": format!("{base}/oauth/authorize"),
+        "token_endpoint": format!("{base}/oauth/token"),
+        "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
+        "userinfo_endpoint": format!("{base}/oauth/userinfo"),
+        "introspection_endpoint": format!("{base}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint": format!("{base}/oauth/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [
+            "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": scope::SUPPORTED,
+        "claims_supported": [
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash", "email", "email_verified",
+            "name", "picture",
+        ],
+        "authorization_response_iss_parameter_supported": true,
+        // OpenID Connect Back-Channel Logout, section 2.1.
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    });
+    public(&request, &document)
 }
 
 /// `GET /.well-known/jwks.json` (RFC 7517)

@@ -15,6 +15,13 @@ use crate::{
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 #[must_use]
 pub fn routes() -> Vec<At> {
+    let mut routes = of_sign_in();
+    routes.extend(of_administration());
+    routes
+}
+
+/// What apps, terminals and the people who sign in use.
+fn of_sign_in() -> Vec<At> {
     vec![
         at("/health/live").get(health::live),
         at("/health/ready").get(health::ready),
@@ -48,6 +55,12 @@ pub fn routes() -> Vec<At> {
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
+    ]
+}
+
+/// What administrators of organizations and platform owners use.
+fn of_administration() -> Vec<At> {
+    vec![
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

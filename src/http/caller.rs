@@ -25,6 +25,7 @@ pub trait Caller: Sized {
     fn identify(request: &HttpRequest) -> impl Future<Output = Result<Self, Error>>;
 
     /// The same for a caller who may have to be read from the body.
+    #[must_use]
     fn admit(request: &HttpRequest, _: &mut Payload) -> impl Future<Output = Result<Self, Error>> {
         Self::identify(request)
     }

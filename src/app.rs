@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs, platform,
-    services, sessions,
+    account, audit, billing, dev, device, end_users, health, invitations, login, members, oidc, orgs,
+    platform, services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -42,6 +42,9 @@ pub fn routes() -> Vec<At> {
         at("/auth/{provider}/callback").get(login::handlers::callback),
         // The signed-in user.
         at("/api/user").get(account::user),
+        // Billing.
+        at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/api/subscription").get(billing::handlers::subscription),
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

@@ -16,6 +16,7 @@ use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
+use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
 
@@ -28,6 +29,8 @@ const WRITE_PERMITS: usize = 1024;
 pub struct Ports {
     /// Draws device codes.
     pub device_code_mint: Arc<dyn DeviceCodeMint>,
+    /// The way to Stripe, and what is decided about billing.
+    pub stripe: StripeSettings,
     /// Planned failures; [`crate::faults::NoFaults`] in the service.
     pub faults: Arc<dyn Faults>,
 }
@@ -63,8 +66,8 @@ impl ActorSystem {
         let writer = start_writer(&engine, ports.faults, &bell, &writes_failing)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
-        let arbiters = vec![Arbiter::new(), Arbiter::new()];
-        let [queue_arbiter, timer_arbiter] = arbiters.as_slice() else {
+        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter, stripe_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());
         };
         let queue = {
@@ -83,6 +86,12 @@ impl ActorSystem {
                 WalCheckpointer::new(engine, queue, &bell)
             })
         };
+        let stripe = {
+            let (lane, queue, bell, settings) = (report.clone(), queue.clone(), bell.clone(), ports.stripe);
+            StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
+                StripeEventActor::new(lane, queue, &settings, &bell)
+            })
+        };
         let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
         let bell_of_store = bell.clone();
         let store = Store {
@@ -92,6 +101,7 @@ impl ActorSystem {
             write_permits,
             batcher,
             checkpointer,
+            stripe,
             bell: bell_of_store,
             writes_failing,
         };
@@ -110,9 +120,11 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: Stripe's events, batcher, queue, log, addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, stripe, .. } = &self.store;
+        let _ = stripe.send(Stop).await;
+        log::info!(step = "stripe events stopped"; "stopping");
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");

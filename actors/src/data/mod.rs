@@ -6,6 +6,7 @@ pub mod authorization_codes;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
+pub mod entitlements;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
@@ -20,6 +21,10 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_compare;
+pub mod stripe_effects;
+pub mod stripe_inbox;
+pub mod stripe_subscriptions;
 pub mod users;
 
 use crate::engine::Statement;
@@ -48,6 +53,10 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_compare::STATEMENTS,
+        stripe_effects::STATEMENTS,
+        stripe_inbox::STATEMENTS,
+        stripe_subscriptions::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()

@@ -7,7 +7,9 @@ pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
 pub mod entitlements;
+pub mod events;
 pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
@@ -19,6 +21,7 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -33,6 +36,8 @@ pub mod stripe_effects;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -47,6 +52,8 @@ pub fn statements() -> Vec<&'static Statement> {
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
@@ -58,6 +65,7 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
@@ -72,6 +80,8 @@ pub fn statements() -> Vec<&'static Statement> {
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

@@ -57,7 +57,9 @@ async fn access_token_says(
     token: &str,
 ) -> Result<Option<Map<String, Value>>, Error> {
     match judge(app, token).await {
-        Ok(judged) if judged.subject.org_id == client.org_id => Ok(Some(view::access_token(&judged))),
+        Ok(judged) if judged.subject.org_id == client.org_id => {
+            Ok(Some(view::access_token(&judged, app.clock.now())))
+        }
         Ok(_) | Err(Refused::Void(_)) => Ok(None),
         // What could not be found out is not "inactive" (RFC 7009, section 2.2.1, for the like).
         Err(Refused::Unknown(error)) => Err(error),

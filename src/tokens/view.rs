@@ -1,5 +1,6 @@
 //! What introspection says of a token that is active (RFC 7662, section 2.2).
 
+use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::presented_refresh::RefreshTokenStanding;
 use gatehouse_actors::data::sessions::Subject;
 use serde_json::{Map, Value, json};
@@ -8,9 +9,9 @@ use crate::http::access_token::Judged;
 use crate::state::App;
 
 /// What the token says, with plan and features as they are at this moment.
-pub(super) fn access_token(judged: &Judged) -> Map<String, Value> {
+pub(super) fn access_token(judged: &Judged, now: Millis) -> Map<String, Value> {
     let Judged { claims, subject } = judged;
-    let mut body = common(subject, &claims.scope);
+    let mut body = common(subject, &claims.scope, now);
     body.extend(members(json!({
         "token_type": "Bearer",
         "token_use": "access",
@@ -27,7 +28,7 @@ pub(super) fn access_token(judged: &Judged) -> Map<String, Value> {
 /// `token_type` has no word for a refresh token, so it is left out; `token_use` says what it is.
 pub(super) fn refresh_token(app: &App, standing: &RefreshTokenStanding) -> Map<String, Value> {
     let subject = &standing.subject;
-    let mut body = common(subject, &subject.scope);
+    let mut body = common(subject, &subject.scope, app.clock.now());
     body.extend(members(json!({
         "token_use": "refresh",
         "iss": app.base_url,
@@ -38,7 +39,7 @@ pub(super) fn refresh_token(app: &App, standing: &RefreshTokenStanding) -> Map<S
     body
 }
 
-fn common(subject: &Subject, scope: &str) -> Map<String, Value> {
+fn common(subject: &Subject, scope: &str, now: Millis) -> Map<String, Value> {
     let mut body = members(json!({
         "active": true,
         "client_id": subject.client_id,
@@ -49,8 +50,9 @@ fn common(subject: &Subject, scope: &str) -> Map<String, Value> {
     if !subject.is_platform {
         body.extend(members(json!({ "org": subject.org_slug, "service": subject.service_slug })));
     }
-    if let Some(plan) = &subject.plan {
-        body.extend(members(json!({ "plan": plan, "features": subject.features })));
+    let entitlement = subject.entitlement(now);
+    if let Some(plan) = entitlement.plan_name() {
+        body.extend(members(json!({ "plan": plan, "features": entitlement.features() })));
     }
     body
 }

@@ -20,6 +20,9 @@ pub(crate) struct Tenant {
     service: String,
     plan: String,
     invitation: String,
+    webhook: String,
+    /// The session of the end user.
+    session: String,
     /// A member who calls nothing.
     member: String,
     end_user: String,
@@ -38,6 +41,8 @@ impl Tenant {
             service: absent(),
             plan: absent(),
             invitation: absent(),
+            webhook: absent(),
+            session: absent(),
             member: absent(),
             end_user: absent(),
             platform_owner: absent(),
@@ -54,6 +59,9 @@ impl Tenant {
             "{svc}" => &self.service,
             "{plan}" => &self.plan,
             "{invitation}" => &self.invitation,
+            "{webhook}" => &self.webhook,
+            "{event}" => ABSENT,
+            "{id}" if path.starts_with("/api/auth/sessions/") => &self.session,
             "{user_id}" if path.starts_with("/api/platform/owners/") => &self.platform_owner,
             "{user_id}" if path.contains("/members/") => &self.member,
             "{user_id}" if path.contains("/users/") => &self.end_user,
@@ -89,7 +97,7 @@ impl Tenant {
 /// The parameters of a path that stand for something inside an organization.
 pub(crate) fn children(path: &str) -> Vec<&str> {
     path.split('/')
-        .filter(|segment| segment.starts_with('{') && !["{org}", "{provider}"].contains(segment))
+        .filter(|segment| segment.starts_with('{') && !["{org}", "{provider}", "{event}"].contains(segment))
         .collect()
 }
 
@@ -229,6 +237,8 @@ impl Person {
         let plan = self.send(world, "POST", &plans, json!({"name": "Gold"})).await.text("id");
         let credentials = json!({"client_id": "own", "client_secret": "a secret of the cast"});
         self.send(world, "POST", &format!("{path}/oauth-credentials/github"), credentials).await;
+        let hook = json!({"url": "http://127.0.0.1:9/hook"});
+        let webhook = self.send(world, "POST", &format!("{path}/webhooks"), hook).await.json();
         let invite = json!({"email": format!("invited-to-{slug}@example.com"), "role": "member"});
         let invitation = self.send(world, "POST", &format!("{path}/invitations"), invite).await.json();
         let member = self.engage(world, slug, (&format!("quiet-in-{slug}@example.com"), "member")).await;
@@ -241,6 +251,8 @@ impl Person {
             service,
             plan,
             invitation: invitation["invitation"]["id"].as_str().unwrap().to_owned(),
+            webhook: webhook["webhook"]["id"].as_str().unwrap().to_owned(),
+            session: claims_of(&customer.access)["sid"].as_str().unwrap().to_owned(),
             member: member.id,
             end_user: claims_of(&customer.access)["sub"].as_str().unwrap().to_owned(),
             customer_token: customer.access,

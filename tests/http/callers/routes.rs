@@ -71,6 +71,7 @@ const WITH_TOKEN: &[Who] = &[
 const INVITE: &str = r#"{"email": "new@example.com", "role": "member"}"#;
 const HEIR: &str = r#"{"new_owner_email": "quiet-in-demo@example.com"}"#;
 const CREDENTIALS: &str = r#"{"client_id": "another", "client_secret": "a secret of the matrix"}"#;
+const WEBHOOK: &str = r#"{"url": "http://127.0.0.1:9/hook"}"#;
 const RENAME: &str = r#"{"name": "Another name"}"#;
 const SERVICE: &str = r#"{"slug": "another", "name": "Another", "service_type": "api"}"#;
 
@@ -102,7 +103,18 @@ pub(crate) fn rows() -> Vec<Row> {
         public("GET",  "/auth/{provider}", 400),
         public("GET",  "/auth/{provider}/callback", 400),
         public("GET",  "/auth/{provider}/callback/{org}", 400),
-        row("GET", "/api/user", "SignedIn", 200),
+        // Clients authenticate, or present a token of their own: no bearer token of a user opens these.
+        public("POST", "/oauth/introspect", 401),
+        public("POST", "/oauth/revoke", 401),
+        row("GET",  "/oauth/userinfo", "Bearer", 200),
+        row("POST", "/oauth/userinfo", "Bearer", 200),
+        public("POST", "/webhooks/stripe", 415),
+        row("GET",    "/api/user", "SignedIn", 200),
+        row("GET",    "/api/auth/sessions", "SignedIn", 200),
+        row("DELETE", "/api/auth/sessions", "SignedIn", 200),
+        // The session of somebody who calls nothing: to everybody else there is no such session.
+        row("DELETE", "/api/auth/sessions/{id}", "SignedIn", 404),
+        row("GET",    "/api/subscription", "ServiceUser", 200),
         // Organizations, their teams and their users.
         row("GET",    "/api/organizations", "Administrator", 200),
         row("POST",   "/api/organizations", "MaybeAdministrator", 400),
@@ -124,6 +136,19 @@ pub(crate) fn rows() -> Vec<Row> {
         row("POST",   "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 200).sending(CREDENTIALS),
         row("DELETE", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 204),
         row("GET",    "/api/organizations/{org}/audit-log", "AtLeastAdmin", 200),
+        // Events and webhooks.
+        row("GET",    "/api/organizations/{org}/events", "AtLeastAdmin", 200),
+        row("GET",    "/api/organizations/{org}/webhooks", "AtLeastAdmin", 200),
+        row("POST",   "/api/organizations/{org}/webhooks", "AtLeastAdmin, Active", 201).sending(WEBHOOK),
+        row("GET",    "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin", 200),
+        row("PATCH",  "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin, Active", 200)
+            .sending(r#"{"description": "Another"}"#),
+        row("DELETE", "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin, Active", 204),
+        row("POST",   "/api/organizations/{org}/webhooks/{webhook}/secret", "AtLeastAdmin, Active", 201),
+        row("POST",   "/api/organizations/{org}/webhooks/{webhook}/ping", "AtLeastAdmin, Active", 202),
+        row("GET",    "/api/organizations/{org}/webhooks/{webhook}/deliveries", "AtLeastAdmin", 200),
+        // No event was delivered yet.
+        row("POST",   "/api/organizations/{org}/webhooks/{webhook}/deliveries/{event}/replay", "AtLeastAdmin, Active", 404),
         // Invitations.
         row("GET",    "/api/organizations/{org}/invitations", "AtLeastAdmin", 200),
         row("POST",   "/api/organizations/{org}/invitations", "AtLeastAdmin, Active", 201).sending(INVITE),

@@ -48,6 +48,7 @@ const TABLES: Statement = Statement {
     sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'audit_log' AND name NOT LIKE 'sqlite!_%' \
           ESCAPE '!' ORDER BY name",
 };
+const COLUMNS: Statement = Statement { name: "COLUMNS", sql: "SELECT name FROM pragma_table_info($1)" };
 /// Rows refer to each other, so the references are looked at when all are back.
 const REFERENCES_LATER: Statement =
     Statement { name: "REFERENCES_LATER", sql: "PRAGMA defer_foreign_keys = ON" };
@@ -59,9 +60,13 @@ impl WriteOp for Keep {
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Moment, OpError<()>> {
-        let tables = tx.all(&TABLES, values![], |row| row.get::<String>(0).map(Table::of))?;
-        for table in &tables {
+        let mut tables = Vec::new();
+        for name in tx.all(&TABLES, values![], |row| row.get::<String>(0))? {
+            let mut columns = tx.all(&COLUMNS, values![&name], |row| row.get::<String>(0))?;
+            columns.retain(|column| !ITS_OWN_COLUMNS.contains(&column.as_str()));
+            let table = Table::of(name, &columns.join(", "));
             tx.execute(table.keep, values![])?;
+            tables.push(table);
         }
         Ok(Moment(tables))
     }
@@ -92,7 +97,7 @@ impl ReadOp for Differences {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Vec<String>, StoreError> {
         let mut changed = Vec::new();
-        for table in &self.0.0 {
+        for table in self.0.0.iter().filter(|table| !ITS_OWN_TABLES.contains(&table.name.as_str())) {
             if tx.one(table.differs, values![], |row| row.get::<bool>(0))? {
                 changed.push(table.name.clone());
             }

@@ -23,11 +23,16 @@ struct Table {
     differs: &'static Statement,
 }
 
+/// What the service writes by itself, whenever it likes: when a session was last used, how far a delivery is.
+const ITS_OWN_COLUMNS: [&str; 1] = ["last_used_at"];
+const ITS_OWN_TABLES: [&str; 2] = ["outbox", "outbox_targets"];
+
 impl Table {
-    fn of(name: String) -> Self {
+    fn of(name: String, columns: &str) -> Self {
         let kept = format!("kept_{name}");
-        let rows =
-            |one: &str, other: &str| format!("EXISTS (SELECT * FROM {one} EXCEPT SELECT * FROM {other})");
+        let rows = |one: &str, other: &str| {
+            format!("EXISTS (SELECT {columns} FROM {one} EXCEPT SELECT {columns} FROM {other})")
+        };
         let differs = format!("SELECT {} OR {}", rows(&name, &kept), rows(&kept, &name));
         Self {
             keep: statement(format!("CREATE TABLE {kept} AS SELECT * FROM {name}")),

@@ -46,7 +46,7 @@ use crate::http::last_used::LastUsed;
 use crate::http::{body, cors, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
-use crate::throttle::by_address::TokenGuesses;
+use crate::throttle::by_address::{Registrations, SecretGuesses, TokenGuesses};
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
@@ -161,6 +161,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        secret_guesses: SecretGuesses::default(),
+        registrations: Registrations::default(),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),

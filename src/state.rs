@@ -20,7 +20,7 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
-use crate::throttle::by_address::TokenGuesses;
+use crate::throttle::by_address::{Registrations, SecretGuesses, TokenGuesses};
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
@@ -59,6 +59,10 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// How often secrets of clients may be guessed.
+    pub secret_guesses: SecretGuesses,
+    /// How often organizations may be registered by nobody in particular.
+    pub registrations: Registrations,
     /// When sessions were last used, as far as it is not written yet.
     pub last_used: LastUsed,
     /// Which event streams are open.

@@ -9,6 +9,7 @@ use gatehouse_actors::data::client_secrets::ClientSecretHash;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
 
+use super::address::{client_address, limit_key};
 use super::input::Params;
 use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
@@ -45,7 +46,7 @@ pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Resu
             Err(refused("This client registered another way to send its client_secret."))
         }
         (_, Some((_, secret))) => {
-            check_secret(app, &service, &secret).await?;
+            check_secret(app, request, (&service, &secret)).await?;
             Ok(service)
         }
     }
@@ -105,12 +106,36 @@ fn form_decode(text: &str) -> String {
     url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
-async fn check_secret(app: &App, service: &Service, text: &str) -> Result<(), Error> {
-    let wrong = || refused("The client_secret is not valid (any more).");
-    let Presented { id, secret } = parse(TokenKind::ClientSecret, text).ok_or_else(wrong)?;
-    let question = ClientSecretHash { id, service_id: service.id, now: app.clock.now() };
-    let expected = app.store.read(question).await?.ok_or_else(wrong)?;
-    if bool::from(sha256(&secret).ct_eq(&expected)) { Ok(()) } else { Err(wrong()) }
+/// RFC 6749, section 2.3.1: guessing is bounded, for this client from this address; nobody else is locked out.
+async fn check_secret(
+    app: &App,
+    request: &HttpRequest,
+    (service, text): (&Service, &str),
+) -> Result<(), Error> {
+    let now = app.clock.now();
+    let address = client_address(request, &app.config.trusted_proxies).map(limit_key);
+    if let Some(address) = address {
+        app.secret_guesses.allow(service.id, address, now).map_err(|spent| {
+            let message =
+                "Too many wrong secrets of this client came from your address. Wait, then try again.";
+            Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
+        })?;
+    }
+    let right = match parse(TokenKind::ClientSecret, text) {
+        None => false,
+        Some(Presented { id, secret }) => {
+            let question = ClientSecretHash { id, service_id: service.id, now };
+            let expected = app.store.read(question).await?;
+            expected.is_some_and(|expected| bool::from(sha256(&secret).ct_eq(&expected)))
+        }
+    };
+    if right {
+        return Ok(());
+    }
+    if let Some(address) = address {
+        app.secret_guesses.missed(service.id, address, now);
+    }
+    Err(refused("The client_secret is not valid (any more)."))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use gatehouse_actors::data::sessions::Subject;
 
 use super::{rules, view};
 use crate::error::{Code, Error};
+use crate::http::address::{client_address, limit_key};
 use crate::http::caller::Call;
 use crate::http::email;
 use crate::http::fields::Fields;
@@ -40,12 +41,25 @@ pub async fn register(
     let name = fields.required_text("name", NAME_LENGTH);
     let owner = first_owner(&app, subject.as_ref(), &mut fields);
     fields.finish()?;
+    if subject.is_none() {
+        pay_for_registration(&app, &request)?;
+    }
     let public_id = app.random.uuid(audit.now);
     let register = RegisterOrganization { public_id, slug, name, owner, audit };
     let registered = app.store.write(register).await.map_err(|error| {
         Error::from_op(error, |SlugTaken| Error::new(Code::Conflict, "Another organization has this slug."))
     })?;
     Ok(HttpResponse::Created().json(view::registered(registered)))
+}
+
+/// Nobody in particular registers: what they can take is bounded.
+fn pay_for_registration(app: &App, request: &HttpRequest) -> Result<(), Error> {
+    let Some(address) = client_address(request, &app.config.trusted_proxies) else { return Ok(()) };
+    app.registrations.pay(limit_key(address), app.clock.now()).map_err(|spent| {
+        let message =
+            "Too many organizations were registered of late. Wait, or sign in and register as yourself.";
+        Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
+    })
 }
 
 fn first_owner(app: &App, subject: Option<&Subject>, fields: &mut Fields) -> FirstOwner {

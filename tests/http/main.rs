@@ -15,6 +15,7 @@ mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;
+mod limits;
 mod modes;
 mod support;
 mod token_endpoints;

@@ -26,11 +26,12 @@ macro_rules! matching_entries {
     };
 }
 
-/// A decision stands in two chains, the platform's and the organization's. Whoever reads all chains reads it once.
+/// A decision of a platform owner stands in two chains, the platform's and the organization's. Whoever reads all chains
+/// reads it once; what billing did by itself has no actor and stands in the organization's alone.
 macro_rules! not_a_copy {
     () => {
-        " AND (l.org_id = $8 OR l.action NOT IN ('organization.approved', 'organization.rejected', \
-         'organization.suspended', 'organization.activated', 'organization.tier_changed'))"
+        " AND (l.org_id = $8 OR l.actor_user_id IS NULL OR l.action NOT IN ('organization.approved', \
+         'organization.rejected', 'organization.suspended', 'organization.activated', 'organization.tier_changed'))"
     };
 }
 

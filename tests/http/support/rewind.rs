@@ -23,9 +23,10 @@ struct Table {
     differs: &'static Statement,
 }
 
-/// What the service writes by itself, whenever it likes: when a session was last used, how far a delivery is.
+/// What the service writes by itself, whenever it likes: when a session was last used, that one ended, how far a delivery
+/// is. Events follow from changes that are compared themselves.
 const ITS_OWN_COLUMNS: [&str; 1] = ["last_used_at"];
-const ITS_OWN_TABLES: [&str; 2] = ["outbox", "outbox_targets"];
+const ITS_OWN_TABLES: [&str; 4] = ["ended_sessions", "events", "outbox", "outbox_targets"];
 
 impl Table {
     fn of(name: String, columns: &str) -> Self {

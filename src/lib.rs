@@ -5,6 +5,7 @@
 pub mod account;
 pub mod app;
 pub mod audit;
+pub mod billing;
 pub mod cli;
 pub mod config;
 pub mod credentials;
@@ -32,6 +33,7 @@ pub mod sessions;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
 pub mod webhooks;
 

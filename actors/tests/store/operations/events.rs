@@ -169,6 +169,9 @@ async fn however_a_session_ends_the_feed_and_the_service_are_told_once() {
     let (org_id, user_public_id) = (acme.org_id, user("bob"));
     let revoke = RevokeUserSessions { org_id, user_public_id, audit: audit(&world) };
     world.store.write(revoke).await.unwrap();
+    world.execute(
+        "UPDATE services SET redirect_uris = (SELECT redirect_uris FROM services WHERE slug = 'web')",
+    );
     sign_in(&world, &acme.terminal, "cleo").await;
     let erase = EraseUser { org_id, user_public_id: user("cleo"), audit: audit(&world) };
     world.store.write(erase).await.unwrap();

@@ -16,6 +16,7 @@ pub mod error;
 pub mod health;
 pub mod http;
 pub mod invitations;
+mod key_keeper;
 pub mod login;
 pub mod mail;
 pub mod members;

@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
-use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
@@ -29,16 +28,16 @@ use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
-use crate::crypto::jwt::{self, KeyError, SigningKeys};
+use crate::crypto::jwt::KeyError;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
-use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
+use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
@@ -108,6 +107,7 @@ pub struct Running {
     pub port: u16,
     app: Data<App>,
     server: JoinHandle<std::io::Result<()>>,
+    keeper: JoinHandle<()>,
     handle: ServerHandle,
     door: Door,
     actors: ActorSystem,
@@ -128,11 +128,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     );
 
     let random = Random::default();
-    let keys = RootKeys::derive(config.root_secret.expose());
+    let previous = config.previous_root_secret.as_ref().map(|secret| secret.expose().as_slice());
+    let keys = RootKeys::derive(config.root_secret.expose(), previous);
     let actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
-    let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
+    let signing_keys = key_keeper::open(&store, &keys.signing_keys, &random, &clock).await?;
     let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let dev_provider = match config.mode {
         Mode::Dev => {
@@ -170,11 +171,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let bell = actors.death_bell();
+    let keeper = tokio::task::spawn_local(key_keeper::keep(app.clone()));
     Ok(Running {
         base_url,
         port,
         app,
         server: tokio::task::spawn_local(server),
+        keeper,
         handle,
         door,
         actors,
@@ -201,20 +204,6 @@ async fn claim_mode(store: &Store, mode: Mode) -> Result<(), StartError> {
     })
 }
 
-/// Opens the signing keys; the first start makes one.
-async fn signing_keys(
-    store: &Store,
-    sealer: &Sealer,
-    random: &Random,
-    clock: &dyn Clock,
-) -> Result<SigningKeys, StartError> {
-    if store.read(StoredSigningKeys).await?.is_empty() {
-        let key = jwt::generate(random, sealer, clock.now())?;
-        store.write(StoreFirstSigningKey { key }).await.map_err(unrefused)?;
-    }
-    Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
-}
-
 fn dev_provider(
     base_url: &str,
     secret: &Secret<String>,
@@ -227,7 +216,7 @@ fn dev_provider(
 }
 
 /// For operations that refuse nothing.
-fn unrefused(error: OpError<()>) -> StoreError {
+pub(crate) fn unrefused(error: OpError<()>) -> StoreError {
     match error {
         OpError::Store(error) => error,
         OpError::Refused(()) => StoreError::Failed("refused at start".to_owned()),
@@ -288,6 +277,7 @@ impl Running {
     /// Stops at once: requests in flight are cut off, what was written is flushed.
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        self.keeper.abort();
         self.handle.stop(false).await;
         self.actors.stop().await;
     }
@@ -295,7 +285,7 @@ impl Running {
     /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
     /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, door, actors, mail_room, bell, .. } = self;
+        let Self { app, server, keeper, handle, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
@@ -309,6 +299,7 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
+        keeper.abort();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
         }

@@ -4,7 +4,9 @@ mod audit;
 mod check_config;
 mod healthcheck;
 mod http;
+mod keys;
 mod login;
+mod secrets;
 mod serve;
 
 use std::error::Error;
@@ -55,6 +57,10 @@ enum Command {
     Login(login::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
+    /// List, rotate or retire the keys that sign tokens
+    Keys(keys::Arguments),
+    /// Seal stored secrets anew after a change of JWT_SECRET or ENCRYPTION_KEY
+    Secrets(secrets::Arguments),
     /// Print the version
     Version,
 }
@@ -140,6 +146,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Secrets(arguments) => secrets::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

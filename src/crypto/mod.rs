@@ -5,6 +5,8 @@
 pub mod client_keys;
 pub mod jwt;
 pub mod random;
+pub mod reseal;
 pub mod root;
 pub mod sealed;
+pub mod signing_key;
 pub mod token;

@@ -26,24 +26,31 @@ impl KeyType for Length32 {
 }
 
 impl RootKeys {
-    /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info.
+    /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info. What was sealed under the previous root
+    /// secret still opens; nothing is sealed, hashed or derived with it any more.
     #[must_use]
-    pub fn derive(root_secret: &[u8]) -> Self {
-        let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
-        let derive = |purpose: &'static str| {
-            let mut key = [0; 32];
-            let info = [purpose.as_bytes()];
-            // Expanding to 32 bytes is within every bound that HKDF has, so this cannot fail.
-            if let Ok(output) = extracted.expand(&info, Length32) {
-                let _ = output.fill(&mut key);
-            }
-            key
+    pub fn derive(root_secret: &[u8], previous: Option<&[u8]>) -> Self {
+        let derive = |purpose: &'static str| derive(root_secret, purpose);
+        let ring = |purpose: &'static str| {
+            let old = previous.map(|previous| self::derive(previous, purpose));
+            Sealer::new(&std::iter::once(derive(purpose)).chain(old).collect::<Vec<_>>())
         };
         Self {
-            signing_keys: Sealer::new(&[derive("signing keys")]),
-            cookies: Sealer::new(&[derive("cookies")]),
+            signing_keys: ring("signing keys"),
+            cookies: ring("cookies"),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
     }
+}
+
+fn derive(root_secret: &[u8], purpose: &'static str) -> [u8; 32] {
+    let mut key = [0; 32];
+    let info = [purpose.as_bytes()];
+    let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
+    // Expanding to 32 bytes is within every bound that HKDF has, so this cannot fail.
+    if let Ok(output) = extracted.expand(&info, Length32) {
+        let _ = output.fill(&mut key);
+    }
+    key
 }

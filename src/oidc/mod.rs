@@ -8,6 +8,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use actix_web::web::Data;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use serde_json::{Value, json};
 
 use crate::http::caller::{Anonymous, Call};
@@ -38,7 +39,7 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
         ],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,

@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::sessions::{Grant, Subject};
+use ring::digest::{SHA256, SHA512, digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::crypto::jwt::{AccessClaims, TokenType};
-use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
+use crate::crypto::token::{TokenKind, TokenSecret, compose};
 use crate::error::Error;
 use crate::http::scope;
 use crate::state::App;
@@ -45,7 +47,8 @@ pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, 
     let access_token = app.signing_keys.sign(TokenType::Access, &claims).map_err(Error::internal)?;
     let id_token = if scope::has(&scope, "openid") {
         let claims = id_claims(&claims, subject, nonce.as_deref(), &access_token);
-        Some(app.signing_keys.sign(TokenType::Id, &claims).map_err(Error::internal)?)
+        let signed = app.signing_keys.sign_with(subject.id_token_alg, TokenType::Id, &claims);
+        Some(signed.map_err(Error::internal)?)
     } else {
         None
     };
@@ -94,8 +97,7 @@ fn id_claims(claims: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         "iat": claims.iat,
         "auth_time": claims.auth_time,
         "sid": claims.sid,
-        // OpenID Connect Core, section 3.1.3.6: the left half of the hash.
-        "at_hash": URL_SAFE_NO_PAD.encode(sha256(access_token.as_bytes()).get(..16).unwrap_or_default()),
+        "at_hash": at_hash(subject.id_token_alg, access_token),
     });
     let mut put = |name: &str, value: Option<Value>| {
         if let (Some(members), Some(value)) = (id.as_object_mut(), value) {
@@ -112,4 +114,15 @@ fn id_claims(claims: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         put("picture", subject.avatar_url.clone().map(Value::from));
     }
     id
+}
+
+/// OpenID Connect Core, section 3.1.3.6: the left half of the hash that goes with the algorithm. Ed25519 hashes with
+/// SHA-512 (RFC 8032, section 5.1).
+fn at_hash(algorithm: SigningAlgorithm, access_token: &str) -> String {
+    let hash = match algorithm {
+        SigningAlgorithm::Es256 | SigningAlgorithm::Rs256 => digest(&SHA256, access_token.as_bytes()),
+        SigningAlgorithm::EdDsa => digest(&SHA512, access_token.as_bytes()),
+    };
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
 }

@@ -16,6 +16,7 @@ pub mod organizations;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod sealed_columns;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -46,6 +47,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
+        sealed_columns::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,

@@ -1,5 +1,6 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use super::client_registration::SigningAlgorithm;
 use super::string_list;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -19,7 +20,7 @@ macro_rules! select_subject {
     () => {
         "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, x.provider, u.public_id, \
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
-         s.client_id, p.name, p.features, x.user_id, x.org_id \
+         s.client_id, p.name, p.features, x.user_id, x.org_id, s.id_token_signed_response_alg \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
          JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default"
     };
@@ -41,8 +42,9 @@ statements! {
     SUBJECT_BY_PUBLIC_ID = concat!(select_subject!(), " WHERE x.public_id = $1");
     REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
         FROM refresh_tokens WHERE id = $1";
-    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN client_secrets c ON c.service_id = x.service_id \
-        WHERE x.id = $1 AND c.expires_at IS NULL";
+    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN services s ON s.id = x.service_id WHERE x.id = $1 \
+        AND COALESCE(s.token_endpoint_auth_method <> 'none', EXISTS (SELECT 1 FROM client_secrets c \
+        WHERE c.service_id = s.id AND c.expires_at IS NULL))";
     SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
     USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1, successor_id = $2 WHERE id = $3";
 }
@@ -94,6 +96,8 @@ pub struct Subject {
     pub plan: Option<String>,
     /// The plan's features.
     pub features: Vec<String>,
+    /// How the service wants its `id_token`s signed.
+    pub id_token_alg: SigningAlgorithm,
 }
 
 impl Subject {
@@ -111,6 +115,7 @@ impl Subject {
 
     fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
         let features: Option<String> = row.get(19)?;
+        let id_token_alg: String = row.get(22)?;
         Ok(Self {
             session_id: row.get(0)?,
             user_id: row.get(20)?,
@@ -134,6 +139,7 @@ impl Subject {
             client_id: row.get(17)?,
             plan: row.get(18)?,
             features: features.map_or(Ok(Vec::new()), |json| string_list("plans", "features", &json))?,
+            id_token_alg: SigningAlgorithm::parse(&id_token_alg).unwrap_or_default(),
         })
     }
 }

@@ -14,3 +14,4 @@ mod platform;
 mod refresh_tokens;
 mod registration;
 mod services;
+mod signing_keys;

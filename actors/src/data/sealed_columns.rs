@@ -1,0 +1,105 @@
+//! Every column that holds ciphertext, for the command that seals them anew when a key changes. A table that gains such a
+//! column joins here with its two statements; under which key and context it is sealed is known to who seals it.
+
+use std::sync::Arc;
+
+use crate::engine::{Statement, WriteTx};
+use crate::error::OpError;
+use crate::message::WriteOp;
+use crate::{statements, values};
+
+statements! {
+    SEALED_SIGNING_KEYS = "SELECT id, key_id, private_sealed FROM signing_keys WHERE id > $1 ORDER BY id LIMIT $2";
+    RESEAL_SIGNING_KEY = "UPDATE signing_keys SET private_sealed = $1 WHERE id = $2";
+}
+
+/// A column that holds ciphertext.
+pub struct SealedColumn {
+    /// `table.column`.
+    pub name: &'static str,
+    /// Row id, what the context is made of, ciphertext: of the rows after the id `$1`, at most `$2`.
+    rows: &'static Statement,
+    /// Stores ciphertext `$1` in the row `$2`.
+    update: &'static Statement,
+}
+
+/// `signing_keys.private_sealed`
+pub const SIGNING_KEYS: SealedColumn = SealedColumn {
+    name: "signing_keys.private_sealed",
+    rows: SEALED_SIGNING_KEYS,
+    update: RESEAL_SIGNING_KEY,
+};
+
+/// One ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRow {
+    /// Row id.
+    pub id: i64,
+    /// What the context is made of, such as the row's public id.
+    pub place: String,
+    /// The ciphertext.
+    pub sealed: Vec<u8>,
+}
+
+/// What becomes of one ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resealed {
+    /// It is sealed with the present key as it is.
+    Current,
+    /// This takes its place.
+    Anew(Vec<u8>),
+    /// No known key opens it.
+    Unreadable,
+}
+
+/// How many ciphertexts there were of each kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResealCounts {
+    /// Sealed with the present key as they were.
+    pub current: usize,
+    /// Sealed anew.
+    pub resealed: usize,
+    /// Left as they are, because no known key opens them.
+    pub unreadable: usize,
+}
+
+/// Decides about one ciphertext.
+pub type Reseal = Arc<dyn Fn(&SealedRow) -> Resealed + Send + Sync>;
+
+/// Seals every ciphertext of a column anew that is not sealed with the present key, in one transaction.
+pub struct ResealColumn {
+    /// The column.
+    pub column: &'static SealedColumn,
+    /// What to do with each.
+    pub reseal: Reseal,
+}
+
+/// How many rows are looked at together.
+const PAGE: i64 = 500;
+
+impl WriteOp for ResealColumn {
+    type Output = ResealCounts;
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<ResealCounts, OpError<()>> {
+        let mut counts = ResealCounts::default();
+        let mut after = 0;
+        loop {
+            let rows = tx.all(self.column.rows, values![after, PAGE], |row| {
+                Ok(SealedRow { id: row.get(0)?, place: row.get(1)?, sealed: row.get(2)? })
+            })?;
+            let Some(last) = rows.last() else { return Ok(counts) };
+            after = last.id;
+            for row in &rows {
+                match (self.reseal)(row) {
+                    Resealed::Current => counts.current += 1,
+                    Resealed::Unreadable => counts.unreadable += 1,
+                    Resealed::Anew(sealed) => {
+                        tx.execute(self.column.update, values![sealed.as_slice(), row.id])?;
+                        counts.resealed += 1;
+                    }
+                }
+            }
+        }
+    }
+}

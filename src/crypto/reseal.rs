@@ -1,0 +1,44 @@
+//! Which stored ciphertext is sealed under which key and context: what `gatehouse secrets reencrypt` goes through.
+
+use std::sync::Arc;
+
+use gatehouse_actors::data::sealed_columns::{ResealColumn, Resealed, SIGNING_KEYS, SealedColumn, SealedRow};
+
+use super::random::Random;
+use super::root::RootKeys;
+use super::sealed::Sealer;
+use super::signing_key;
+
+/// A column, its ring of keys, and the context of a row.
+pub struct Sealed {
+    /// The column.
+    pub column: &'static SealedColumn,
+    ring: fn(&RootKeys) -> &Sealer,
+    context: fn(&SealedRow) -> String,
+}
+
+/// Every column that holds ciphertext.
+pub const ALL: &[Sealed] = &[Sealed {
+    column: &SIGNING_KEYS,
+    ring: |keys| &keys.signing_keys,
+    context: |_| signing_key::SEAL_CONTEXT.to_owned(),
+}];
+
+impl Sealed {
+    /// The change that seals the column anew with the present keys.
+    #[must_use]
+    pub fn reseal(&'static self, keys: &Arc<RootKeys>, random: &Random) -> ResealColumn {
+        let (keys, random) = (Arc::clone(keys), random.clone());
+        let reseal = move |row: &SealedRow| {
+            let ring = (self.ring)(&keys);
+            if ring.is_current(&row.sealed) {
+                return Resealed::Current;
+            }
+            let context = (self.context)(row);
+            let anew =
+                ring.open(&context, &row.sealed).and_then(|plain| ring.seal(&random, &context, &plain));
+            anew.map_or(Resealed::Unreadable, Resealed::Anew)
+        };
+        ResealColumn { column: self.column, reseal: Arc::new(reseal) }
+    }
+}

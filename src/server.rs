@@ -36,6 +36,7 @@ use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
 use crate::http::cookie::CookieJar;
+use crate::http::dpop::UsedProofs;
 use crate::http::{body, dialect, headers, observe};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
@@ -155,6 +156,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        used_proofs: UsedProofs::since(clock.now()),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),

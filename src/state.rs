@@ -17,6 +17,7 @@ use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
+use crate::http::dpop::UsedProofs;
 use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
@@ -54,6 +55,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Proofs of clients that were used (RFC 9449).
+    pub used_proofs: UsedProofs,
     /// Takes mail to be sent.
     pub mailer: Mailer,
     /// Set when the process is about to stop.

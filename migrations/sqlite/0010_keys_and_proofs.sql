@@ -20,17 +20,20 @@ CREATE TABLE used_assertions (
     expires_at INTEGER NOT NULL
 ) STRICT;
 
--- Pushed authorization requests (RFC 9126). `parameters` is a JSON object of the parameters that the client sent.
+-- Pushed authorization requests (RFC 9126). `parameters` is a JSON array of pairs, as the client sent them.
 --
---   pushed --authorize--> used
+--   pushed --authorize--> shown (shown_at) --authorize, with a provider chosen--> chosen (chosen_at)
 CREATE TABLE pushed_requests (
     id          INTEGER PRIMARY KEY,
     secret_hash BLOB    NOT NULL,
     service_id  INTEGER NOT NULL REFERENCES services (id) ON DELETE CASCADE,
     parameters  TEXT    NOT NULL,
     expires_at  INTEGER NOT NULL,
-    used_at     INTEGER
+    shown_at    INTEGER,
+    chosen_at   INTEGER
 ) STRICT;
+
+CREATE INDEX pushed_requests_service ON pushed_requests (service_id);
 
 -- The key that a client proved to have (RFC 9449), as its thumbprint, and what its tokens may be for (RFC 8707), as a
 -- JSON array. An empty array: nothing was asked for.

@@ -37,6 +37,35 @@ struct OwnHeader {
     kid: String,
 }
 
+/// `aud` (RFC 7519, section 4.1.3): one audience as a text, several as a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// For these resources; without any, for `client`.
+    #[must_use]
+    pub fn of(resources: &[String], client: String) -> Self {
+        match resources {
+            [] => Self::One(client),
+            [one] => Self::One(one.clone()),
+            many => Self::Many(many.to_vec()),
+        }
+    }
+}
+
+/// A token for this and nothing else.
+impl PartialEq<Audience> for String {
+    fn eq(&self, audience: &Audience) -> bool {
+        matches!(audience, Audience::One(one) if one == self)
+    }
+}
+
 /// RFC 9068 access token claims with the product's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
@@ -44,8 +73,8 @@ pub struct AccessClaims {
     pub iss: String,
     /// The user's public id.
     pub sub: String,
-    /// The service's client id, or the management API.
-    pub aud: String,
+    /// The service's client id, the resources that were asked for, or the management API.
+    pub aud: Audience,
     /// Expiry, in seconds since the Unix epoch.
     pub exp: i64,
     /// Issue time, in seconds since the Unix epoch.
@@ -83,6 +112,49 @@ pub struct AccessClaims {
     /// The plan's features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<String>>,
+    /// The key that the holder has to prove to have (RFC 9449, section 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// RFC 7800, section 3.1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The thumbprint of the key (RFC 9449, section 6.1).
+    pub jkt: String,
+}
+
+/// The claims of a service that acts for itself: no user and no session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientClaims {
+    /// Issuer: `BASE_URL`.
+    pub iss: String,
+    /// The client itself.
+    pub sub: String,
+    /// The resources that were asked for, or the client itself.
+    pub aud: Audience,
+    /// Expiry, in seconds since the Unix epoch.
+    pub exp: i64,
+    /// Issue time, in seconds since the Unix epoch.
+    pub iat: i64,
+    /// Unique id of this token.
+    pub jti: String,
+    /// The client.
+    pub client_id: String,
+    /// Granted scope, space-separated.
+    pub scope: String,
+    /// Always `access`.
+    pub token_use: String,
+    /// The organization's slug.
+    pub org: String,
+    /// The service's slug.
+    pub service: String,
+    /// The credential that the token was issued under. It dies with it.
+    pub client_credential: String,
+    /// The key that the holder has to prove to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
 }
 
 /// What an `id_token` of ours says, as far as it is read back.
@@ -208,6 +280,16 @@ impl SigningKeys {
         Ok(claims)
     }
 
+    /// The same for the token of a service that acts for itself.
+    pub fn verify_client_token(&self, issuer: &str, token: &str) -> Result<ClientClaims, InvalidToken> {
+        let now = self.clock.now();
+        let claims: ClientClaims = self.verify(TokenType::Access, token, |dated| {
+            dated.key.algorithm == SigningAlgorithm::Es256 && dated.is_published(now)
+        })?;
+        let own = claims.iss == issuer && claims.token_use == "access" && claims.sub == claims.client_id;
+        if own { Ok(claims) } else { Err(InvalidToken) }
+    }
+
     /// Checks that an `id_token` was made here. Expired or not, and also with a key that is retired by age: as a hint
     /// it names somebody, it opens nothing (OpenID Connect Core, section 3.1.2.1).
     pub fn verify_id_token(&self, issuer: &str, token: &str) -> Result<IdClaims, InvalidToken> {
@@ -295,7 +377,7 @@ mod tests {
         AccessClaims {
             iss: "https://id.test".to_owned(),
             sub: "user".to_owned(),
-            aud: "demo-web".to_owned(),
+            aud: Audience::One("demo-web".to_owned()),
             exp: 10,
             iat: 0,
             nbf: None,
@@ -311,6 +393,7 @@ mod tests {
             service: Some("web".to_owned()),
             plan: Some("free".to_owned()),
             features: Some(Vec::new()),
+            cnf: None,
         }
     }
 

@@ -9,4 +9,5 @@ pub mod reseal;
 pub mod root;
 pub mod sealed;
 pub mod signing_key;
+pub mod thumbprint;
 pub mod token;

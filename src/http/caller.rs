@@ -9,6 +9,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
 
+use super::dpop::{self, PresentedToken};
 use super::input::Input;
 use crate::crypto::jwt::AccessClaims;
 use crate::error::{Code, Error};
@@ -48,11 +49,12 @@ impl Caller for TokenHolder {
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
         let app = app_of(request)?;
-        let token = bearer_token(request)?;
+        let presented = presented_token(request)?;
         let claims = app
             .signing_keys
-            .verify_access_token(&app.base_url, token)
+            .verify_access_token(&app.base_url, presented.token)
             .map_err(|_| Error::new(Code::JwtError, "The access token is not valid."))?;
+        dpop::check_binding(app, request, &presented, claims.cnf.as_ref())?;
         let now = app.clock.now().div_euclid(1000);
         if claims.exp <= now {
             return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
@@ -102,8 +104,9 @@ pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     Ok(app)
 }
 
-/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, then at least one blank.
-fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
+/// RFC 6750, section 2.1, and RFC 9449, section 7.1: exactly one Authorization header, scheme in any case, then at least
+/// one blank.
+fn presented_token(request: &HttpRequest) -> Result<PresentedToken<'_>, Error> {
     let missing = || Error::new(Code::Unauthorized, "An access token is needed: Authorization: Bearer …");
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let header = headers.next().ok_or_else(missing)?;
@@ -112,10 +115,11 @@ fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
     }
     let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
     let token = token.trim_start_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+    let with_proof = scheme.eq_ignore_ascii_case("dpop");
+    if token.is_empty() || !(with_proof || scheme.eq_ignore_ascii_case("bearer")) {
         return Err(missing());
     }
-    Ok(token)
+    Ok(PresentedToken { token, with_proof })
 }
 
 /// A request as a handler takes it: first the caller, then the input.

@@ -148,7 +148,7 @@ fn page(request: &HttpRequest, error: &Error) -> HttpResponse {
     respond(&page, status)
 }
 
-fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
+fn add_headers(headers: &mut HeaderMap, error: &Error, presented: Presented) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -161,16 +161,35 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
             // RFC 6749, section 5.2.
             (Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
             // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
-            (_, false) => "Bearer realm=\"gatehouse\"",
-            (_, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
+            (_, Presented::Nothing) => "Bearer realm=\"gatehouse\"",
+            (_, Presented::Bearer) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
+            // RFC 9449, section 7.1.
+            (_, Presented::Bound) if error.oauth_error == Some("invalid_dpop_proof") => {
+                "DPoP realm=\"gatehouse\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256 PS256\""
+            }
+            (_, Presented::Bound) => {
+                "DPoP realm=\"gatehouse\", error=\"invalid_token\", algs=\"ES256 EdDSA RS256 PS256\""
+            }
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
 }
 
-fn presented_token(request: &HttpRequest) -> bool {
+/// What kind of token a request presents.
+#[derive(Clone, Copy)]
+enum Presented {
+    Nothing,
+    Bearer,
+    Bound,
+}
+
+fn presented_token(request: &HttpRequest) -> Presented {
     let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(|text| text.get(..7)).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
+    match value.and_then(|text| text.split_once(' ')) {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => Presented::Bearer,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("dpop") => Presented::Bound,
+        _ => Presented::Nothing,
+    }
 }
 
 fn request_id(request: &HttpRequest) -> String {

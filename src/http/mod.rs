@@ -2,11 +2,14 @@
 
 pub mod activation;
 pub mod address;
+pub mod audience;
 pub mod body;
 pub mod caller;
 pub mod client;
+mod client_assertion;
 pub mod cookie;
 pub mod dialect;
+pub mod dpop;
 pub mod email;
 pub mod fields;
 pub mod headers;

@@ -9,6 +9,7 @@ use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
 use gatehouse_actors::data::sign_in::{
     ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
@@ -167,6 +168,7 @@ async fn complete_web(
         code_challenge: web.code_challenge.clone(),
         scope: web.scope.clone(),
         nonce: web.nonce.clone(),
+        binding: TokenBinding::default(),
     };
     let complete = CompleteWebSignIn { arrival, service_id: login.service_id, code };
     let id = match app.store.write(complete).await {

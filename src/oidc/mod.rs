@@ -8,11 +8,11 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use actix_web::web::Data;
-use gatehouse_actors::data::client_registration::SigningAlgorithm;
+use gatehouse_actors::data::client_registration::{AuthMethod, SigningAlgorithm};
 use serde_json::{Value, json};
 
 use crate::http::caller::{Anonymous, Call};
-use crate::http::scope;
+use crate::http::{client, dpop, scope};
 use crate::state::App;
 
 /// Public documents: any page may read them, and caches may keep them for five minutes.
@@ -37,10 +37,13 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
         "response_modes_supported": ["query"],
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
+            "client_credentials",
         ],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
+        "token_endpoint_auth_signing_alg_values_supported": client::ASSERTION_ALGORITHMS,
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [

@@ -8,14 +8,14 @@ use ring::digest::{SHA256, SHA512, digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::crypto::jwt::{AccessClaims, TokenType};
+use crate::crypto::jwt::{AccessClaims, Audience, Confirmation, TokenType};
 use crate::crypto::token::{TokenKind, TokenSecret, compose};
 use crate::error::Error;
 use crate::http::scope;
 use crate::state::App;
 
 /// An access token lives this long, in seconds: 15 minutes.
-const ACCESS_LIFETIME: i64 = 15 * 60;
+pub(super) const ACCESS_LIFETIME: i64 = 15 * 60;
 
 /// What a client gets.
 #[derive(Serialize)]
@@ -36,14 +36,18 @@ pub(super) struct Granted {
     /// Narrower than the session's, when the client asked for less (RFC 6749, section 6).
     pub(super) scope: Option<String>,
     pub(super) nonce: Option<String>,
+    /// What the access token is for; empty: the client itself.
+    pub(super) resources: Vec<String>,
+    /// The key that the access token is bound to.
+    pub(super) dpop_jkt: Option<String>,
 }
 
 pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, Error> {
-    let Granted { grant, refresh_secret, scope: narrowed, nonce } = granted;
+    let Granted { grant, refresh_secret, scope: narrowed, nonce, .. } = granted;
     let subject = &grant.subject;
     let scope = narrowed.clone().unwrap_or_else(|| subject.scope.clone());
     let now = app.clock.now().div_euclid(1000);
-    let claims = access_claims(app, subject, &scope, now);
+    let claims = access_claims(app, granted, &scope, now);
     let access_token = app.signing_keys.sign(TokenType::Access, &claims).map_err(Error::internal)?;
     let id_token = if scope::has(&scope, "openid") {
         let claims = id_claims(&claims, subject, nonce.as_deref(), &access_token);
@@ -54,7 +58,8 @@ pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, 
     };
     Ok(TokenAnswer {
         access_token,
-        token_type: "Bearer",
+        // RFC 9449, section 5.
+        token_type: if claims.cnf.is_some() { "DPoP" } else { "Bearer" },
         expires_in: ACCESS_LIFETIME,
         refresh_token: compose(TokenKind::RefreshToken, grant.refresh_token_id, refresh_secret),
         scope,
@@ -62,12 +67,13 @@ pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, 
     })
 }
 
-fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessClaims {
+fn access_claims(app: &App, granted: &Granted, scope: &str, now: i64) -> AccessClaims {
+    let subject = &granted.grant.subject;
     let of_service = |value: &str| (!subject.is_platform).then(|| value.to_owned());
     AccessClaims {
         iss: app.base_url.clone(),
         sub: subject.user_public_id.clone(),
-        aud: app.audience(subject),
+        aud: Audience::of(&granted.resources, app.audience(subject)),
         exp: now + ACCESS_LIFETIME,
         iat: now,
         nbf: None,
@@ -83,6 +89,7 @@ fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessC
         service: of_service(&subject.service_slug),
         plan: subject.plan.clone(),
         features: subject.plan.as_ref().map(|_| subject.features.clone()),
+        cnf: granted.dpop_jkt.clone().map(|jkt| Confirmation { jkt }),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
 use super::string_list;
+use super::token_binding::TokenBinding;
 use crate::clock::Millis;
 use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
@@ -44,6 +45,8 @@ pub struct NewAuthorizationCode {
     pub scope: String,
     /// OpenID Connect nonce, for the `id_token`.
     pub nonce: Option<String>,
+    /// What its tokens are to be bound to.
+    pub binding: TokenBinding,
 }
 
 pub(crate) fn insert(
@@ -69,7 +72,9 @@ pub(crate) fn insert(
         now,
         now + CODE_LIFETIME,
     ];
-    tx.one(INSERT_CODE, values, |row| row.get::<i64>(0))
+    let id = tx.one(INSERT_CODE, values, |row| row.get::<i64>(0))?;
+    new.binding.bind_code(tx, id)?;
+    Ok(id)
 }
 
 /// Exchanges a code for a session. Everything is checked in the transaction that redeems it.
@@ -87,7 +92,9 @@ pub struct RedeemAuthorizationCode {
     pub code_challenge: Option<String>,
     /// Whether the client proved who it is with its secret.
     pub client_authenticated: bool,
-    /// The session to open.
+    /// The key that the client proved to hold (RFC 9449) and what the access token is to be for (RFC 8707).
+    pub asked: TokenBinding,
+    /// The session to open. What it is bound to follows from the code.
     pub session: NewSession,
     /// The present moment.
     pub now: Millis,
@@ -114,6 +121,10 @@ pub enum CodeRefusal {
     Unknown,
     /// It was made for another client.
     OtherClient,
+    /// It is bound to a key that the client did not prove to hold (RFC 9449, section 10).
+    OtherKey,
+    /// It is asked for a resource that it was not made for (RFC 8707).
+    OtherResource,
     /// It is older than 60 seconds.
     Expired,
     /// Another redirect URI than at the authorization endpoint, or one that is no longer registered.
@@ -158,6 +169,7 @@ impl WriteOp for RedeemAuthorizationCode {
             return Ok(CodeRedemption::Replayed);
         }
         self.check(&code).map_err(OpError::Refused)?;
+        let session = self.bound_session(tx)?;
         let signed_in = SignedIn {
             org_id: code.org_id,
             service_id: code.service_id,
@@ -167,13 +179,27 @@ impl WriteOp for RedeemAuthorizationCode {
             scope: &code.scope,
             authenticated_at: code.authenticated_at,
         };
-        let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
+        let grant = sessions::open(tx, &session, &signed_in, self.now)?;
         tx.execute(REDEEM_CODE, values![self.now, grant.subject.session_id, self.id])?;
         Ok(CodeRedemption::Granted { grant: Box::new(grant), nonce: code.nonce })
     }
 }
 
 impl RedeemAuthorizationCode {
+    /// The session to open, within what the code is bound to.
+    fn bound_session(&self, tx: &mut WriteTx<'_>) -> Result<NewSession, OpError<CodeRefusal>> {
+        let code = TokenBinding::of_code(tx, self.id)?;
+        if !code.admits_key(self.asked.dpop_jkt.as_deref()) {
+            return Err(OpError::Refused(CodeRefusal::OtherKey));
+        }
+        if !code.admits_resources(&self.asked.resources) {
+            return Err(OpError::Refused(CodeRefusal::OtherResource));
+        }
+        // RFC 9449, section 5: what a confidential client refreshes with is bound to its credential instead.
+        let dpop_jkt = self.asked.dpop_jkt.clone().filter(|_| !self.client_authenticated);
+        Ok(NewSession { binding: TokenBinding { dpop_jkt, ..code }, ..self.session.clone() })
+    }
+
     fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredCode>, StoreError> {
         let code = tx.optional(CODE, values![self.id], |row| {
             Ok(StoredCode {

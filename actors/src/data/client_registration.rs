@@ -114,6 +114,7 @@ pub struct ServiceScope {
 
 /// What a service registers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a member of its standard, and they are independent
 pub struct ClientRegistration {
     /// How it authenticates. None: as its secret implies, with a secret in either way, without one not at all.
     pub token_endpoint_auth_method: Option<AuthMethod>,

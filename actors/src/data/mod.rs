@@ -16,6 +16,7 @@ pub mod organizations;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod pushed_requests;
 pub mod sealed_columns;
 pub mod service_admin;
 pub mod service_settings;
@@ -23,6 +24,8 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod token_binding;
+pub mod used_assertions;
 pub mod users;
 
 use crate::engine::Statement;
@@ -47,6 +50,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
+        pushed_requests::STATEMENTS,
         sealed_columns::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
@@ -54,6 +58,8 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
+        token_binding::STATEMENTS,
+        used_assertions::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()

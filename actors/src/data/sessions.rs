@@ -2,6 +2,7 @@
 
 use super::client_registration::SigningAlgorithm;
 use super::string_list;
+use super::token_binding::TokenBinding;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -151,6 +152,8 @@ pub struct NewSession {
     pub public_id: String,
     /// SHA-256 of the first refresh token's secret.
     pub refresh_hash: [u8; 32],
+    /// What its tokens are to be bound to.
+    pub binding: TokenBinding,
 }
 
 /// A session with the refresh token that belongs in the answer.
@@ -160,6 +163,8 @@ pub struct Grant {
     pub subject: Subject,
     /// Row id of the refresh token; its secret is known to the caller alone.
     pub refresh_token_id: i64,
+    /// What its tokens are bound to.
+    pub binding: TokenBinding,
 }
 
 /// Who signed in to what, and how.
@@ -198,8 +203,9 @@ pub(crate) fn open(
         values![session_id, &new.refresh_hash, now, now + REFRESH_LIFETIME],
         |row| row.get::<i64>(0),
     )?;
+    new.binding.bind_session(tx, session_id)?;
     let subject = tx.one(SUBJECT_BY_SESSION, values![session_id], Subject::from_row)?;
-    Ok(Grant { subject, refresh_token_id })
+    Ok(Grant { subject, refresh_token_id, binding: new.binding.clone() })
 }
 
 /// Ends a session; ending an ended one changes nothing.
@@ -264,6 +270,8 @@ pub struct RotateRefreshToken {
     pub successor_hash: [u8; 32],
     /// The client that presents it, where the endpoint knows it; authenticated when it is confidential.
     pub client_id: Option<String>,
+    /// The key that the client proved to hold (RFC 9449) and what the access token is to be for (RFC 8707).
+    pub asked: TokenBinding,
     /// The scope asked for, when it is named: within what was granted (RFC 6749, section 6).
     pub requested_scope: Option<String>,
     /// The present moment.
@@ -292,6 +300,10 @@ pub enum RefreshRefusal {
     Over,
     /// More scope is asked for than was granted.
     ScopeTooWide,
+    /// It is bound to a key that the client did not prove to hold.
+    OtherKey,
+    /// It is asked for a resource that the sign-in was not for.
+    OtherResource,
     /// The organization is not active.
     OrganizationNotActive,
 }
@@ -318,6 +330,11 @@ impl WriteOp for RotateRefreshToken {
         if self.client_id.is_none() && is_of_confidential_client(tx, token.session_id)? {
             return refused(RefreshRefusal::ClientNotAuthenticated);
         }
+        let binding = TokenBinding::of_session(tx, token.session_id)?;
+        // RFC 9449, section 5: the refresh token of a public client is bound to its key.
+        if !binding.admits_key(self.asked.dpop_jkt.as_deref()) {
+            return refused(RefreshRefusal::OtherKey);
+        }
         if !subject.is_org_active() {
             return refused(RefreshRefusal::OrganizationNotActive);
         }
@@ -329,6 +346,9 @@ impl WriteOp for RotateRefreshToken {
         {
             return refused(RefreshRefusal::ScopeTooWide);
         }
+        if !binding.admits_resources(&self.asked.resources) {
+            return refused(RefreshRefusal::OtherResource);
+        }
         let refresh_token_id = match (token.used_at, token.successor_id) {
             (None, _) => self.issue_successor(tx, &token, &subject)?,
             (Some(used_at), Some(successor_id)) if self.may_repeat(tx, used_at, successor_id)? => {
@@ -339,7 +359,7 @@ impl WriteOp for RotateRefreshToken {
                 return Ok(Rotation::Reused);
             }
         };
-        Ok(Rotation::Granted(Box::new(Grant { subject, refresh_token_id })))
+        Ok(Rotation::Granted(Box::new(Grant { subject, refresh_token_id, binding })))
     }
 }
 

@@ -56,7 +56,7 @@ impl SealedSigningKey {
         let algorithm: String = row.get(1)?;
         Ok(Self {
             key_id: row.get(0)?,
-            algorithm: SigningAlgorithm::parse(&algorithm).ok_or_else(|| StoreError::Inconsistent {
+            algorithm: SigningAlgorithm::parse(&algorithm).ok_or(StoreError::Inconsistent {
                 table: "signing_keys",
                 column: "algorithm",
                 found: algorithm,

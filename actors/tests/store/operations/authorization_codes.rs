@@ -6,6 +6,7 @@ use gatehouse_actors::data::authorization_codes::{
 };
 use gatehouse_actors::data::sessions::{Grant, SessionByPublicId};
 use gatehouse_actors::data::sign_in::CompleteWebSignIn;
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::error::StoreError;
 
 use crate::support::{
@@ -156,6 +157,7 @@ async fn a_loopback_port_may_differ_from_the_registered_one() {
         redirect_uri: used.to_owned(),
         code_challenge: Some(CHALLENGE.to_owned()),
         client_authenticated: false,
+        asked: TokenBinding::default(),
         session: new_session(),
         now: world.now(),
     };

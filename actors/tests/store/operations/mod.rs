@@ -11,6 +11,7 @@ mod members;
 mod organizations;
 mod plans;
 mod platform;
+mod proofs;
 mod refresh_tokens;
 mod registration;
 mod services;

@@ -17,6 +17,7 @@ use gatehouse_actors::data::service_admin::{
 use gatehouse_actors::data::services::{Service, ServiceByClientId, ServiceBySlugs};
 use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, SessionByPublicId};
 use gatehouse_actors::data::sign_in::{CompleteWebSignIn, SignInRefusal};
+use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{
     World, code_for, fresh, hash, hash_of_secret, issue_device_code, new_code, new_session, person,
@@ -401,6 +402,7 @@ async fn the_refresh_token_of_a_confidential_client_needs_the_client() {
         secret_hash: refresh_hash,
         successor_hash: hash(),
         client_id: None,
+        asked: TokenBinding::default(),
         requested_scope: None,
         now: world.now(),
     };

@@ -9,6 +9,7 @@ use gatehouse_actors::data::organizations::{SeedOrganization, SeedService};
 use gatehouse_actors::data::services::{Service, ServiceById, ServiceBySlugs};
 use gatehouse_actors::data::sessions::NewSession;
 use gatehouse_actors::data::sign_in::{CompleteDeviceSignIn, CompleteWebSignIn};
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::device_code_batcher::{IssueDeviceCode, IssuedDeviceCode};
 use gatehouse_actors::error::StoreError;
@@ -108,11 +109,12 @@ pub(crate) fn new_code(secret_hash: [u8; 32]) -> NewAuthorizationCode {
         code_challenge: Some(CHALLENGE.to_owned()),
         scope: "openid email".to_owned(),
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
+        binding: TokenBinding::default(),
     }
 }
 
 pub(crate) fn new_session() -> NewSession {
-    NewSession { public_id: public_id(), refresh_hash: hash() }
+    NewSession { public_id: public_id(), refresh_hash: hash(), binding: TokenBinding::default() }
 }
 
 /// The token request that redeems a code, right in every respect.
@@ -124,6 +126,7 @@ pub(crate) fn redeem_code(world: &World, service: &Service, arrived: &Arrived) -
         redirect_uri: REDIRECT_URI.to_owned(),
         code_challenge: Some(CHALLENGE.to_owned()),
         client_authenticated: false,
+        asked: TokenBinding::default(),
         session: new_session(),
         now: world.now(),
     }

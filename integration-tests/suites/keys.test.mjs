@@ -150,7 +150,7 @@ scenario('with another root secret everything goes on once it is sealed anew', a
   assert.match(done.stdout, /signing_keys\.private_sealed {2}3 sealed anew, 0 were current, 0 unreadable/);
   assert.match((await reencrypt(both)).stdout, /0 sealed anew, 3 were current, 0 unreadable/);
 
-  await server.restart({ JWT_SECRET: newSecret });
+  await server.restart({ env: { JWT_SECRET: newSecret } });
   assert.equal((await whoAmI(server, access)).status, 200, 'no token died');
   tokens(await refresh(server, refreshToken));
 });

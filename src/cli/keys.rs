@@ -81,8 +81,7 @@ struct Desk {
 impl Desk {
     fn open(mode: ModeArguments) -> Result<Self, Failure> {
         let config = Config::check(&Environment::read(), mode.mode())?;
-        let previous = config.previous_root_secret.as_ref().map(|secret| secret.expose().as_slice());
-        let keys = RootKeys::derive(config.root_secret.expose(), previous);
+        let keys = RootKeys::of(&config);
         let database = Maintenance::beside(&config.database_path).map_err(Failure::failed)?;
         Ok(Self { database, keys, random: Random::default(), now: SystemClock.now() })
     }

@@ -29,8 +29,7 @@ enum Command {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Command::Reencrypt(mode) = arguments.command;
     let config = Config::check(&Environment::read(), mode.mode())?;
-    let previous = config.previous_root_secret.as_ref().map(|secret| secret.expose().as_slice());
-    let keys = Arc::new(RootKeys::derive(config.root_secret.expose(), previous));
+    let keys = Arc::new(RootKeys::of(&config));
     let random = Random::default();
     let mut database = Maintenance::alone(&config.database_path).map_err(Failure::failed)?;
     let mut unreadable = 0;

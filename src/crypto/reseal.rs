@@ -8,6 +8,7 @@ use super::random::Random;
 use super::root::RootKeys;
 use super::sealed::Sealer;
 use super::signing_key;
+use crate::http::connection::SecretPlace;
 
 /// A column, its ring of keys, and the context of a row.
 pub struct Sealed {
@@ -18,11 +19,24 @@ pub struct Sealed {
 }
 
 /// Every column that holds ciphertext.
-pub const ALL: &[Sealed] = &[Sealed {
-    column: &SIGNING_KEYS,
-    ring: |keys| &keys.signing_keys,
-    context: |_| signing_key::SEAL_CONTEXT.to_owned(),
-}];
+pub const ALL: &[Sealed] = &[
+    Sealed {
+        column: &SIGNING_KEYS,
+        ring: |keys| &keys.signing_keys,
+        context: |_| signing_key::SEAL_CONTEXT.to_owned(),
+    },
+    Sealed { column: &OAUTH_CREDENTIALS, ring: |keys| &keys.stored_secrets, context: of_credential },
+];
+
+/// The place of a client secret. A row that names no place has a context that opens nothing.
+fn of_credential(row: &SealedRow) -> String {
+    let [Some(org_id), Some(provider), Some(version_id), Some(client_id), issuer] = row.place.as_slice()
+    else {
+        return String::new();
+    };
+    let (Ok(org_id), Ok(provider)) = (org_id.parse(), provider.parse()) else { return String::new() };
+    SecretPlace { org_id, provider, version_id, client_id, issuer: issuer.as_deref() }.context()
+}
 
 impl Sealed {
     /// The change that seals the column anew with the present keys.

@@ -4,11 +4,15 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
 use super::sealed::Sealer;
+use crate::config::Config;
+use crate::config::secret::Secret;
 
 /// Every derived key.
 pub struct RootKeys {
     /// Seals signing keys at rest.
     pub signing_keys: Sealer,
+    /// Seals what others entrusted to us: the keys of `ENCRYPTION_KEY`, or one that follows from the root secret.
+    pub stored_secrets: Sealer,
     /// Seals what the browser carries for us.
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
@@ -29,18 +33,29 @@ impl RootKeys {
     /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info. What was sealed under the previous root
     /// secret still opens; nothing is sealed, hashed or derived with it any more.
     #[must_use]
-    pub fn derive(root_secret: &[u8], previous: Option<&[u8]>) -> Self {
+    pub fn derive(root_secret: &[u8], previous: Option<&[u8]>, encryption_keys: &[Secret<Vec<u8>>]) -> Self {
         let derive = |purpose: &'static str| derive(root_secret, purpose);
-        let ring = |purpose: &'static str| {
+        let ring = |purpose: &'static str| -> Vec<[u8; 32]> {
             let old = previous.map(|previous| self::derive(previous, purpose));
-            Sealer::new(&std::iter::once(derive(purpose)).chain(old).collect::<Vec<_>>())
+            std::iter::once(derive(purpose)).chain(old).collect()
         };
+        let given = encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok());
+        // The derived keys stand last: what was sealed before ENCRYPTION_KEY was set still opens.
+        let stored: Vec<[u8; 32]> = given.chain(ring("stored secrets")).collect();
         Self {
-            signing_keys: ring("signing keys"),
-            cookies: ring("cookies"),
+            stored_secrets: Sealer::new(&stored),
+            signing_keys: Sealer::new(&ring("signing keys")),
+            cookies: Sealer::new(&ring("cookies")),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
+    }
+
+    /// The keys that the settings give.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let previous = config.previous_root_secret.as_ref().map(|secret| secret.expose().as_slice());
+        Self::derive(config.root_secret.expose(), previous, &config.encryption_keys)
     }
 }
 
@@ -53,4 +68,28 @@ fn derive(root_secret: &[u8], purpose: &'static str) -> [u8; 32] {
         let _ = output.fill(&mut key);
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Random;
+
+    fn keys(ring: &[u8]) -> RootKeys {
+        let ring: Vec<_> = ring.iter().map(|byte| Secret::new(vec![*byte; 32])).collect();
+        RootKeys::derive(b"a root secret of sufficient length", None, &ring)
+    }
+
+    #[test]
+    fn the_ring_grows_at_the_front_and_loses_nothing() {
+        let random = Random::default();
+        let seal = |keys: &RootKeys| keys.stored_secrets.seal(&random, "x", b"kept").unwrap();
+        let (derived, first, rotated, other) = (keys(&[]), keys(&[1]), keys(&[2, 1]), keys(&[3]));
+        for opens in [&derived, &first, &rotated] {
+            assert!(opens.stored_secrets.open("x", &seal(&derived)).is_some());
+        }
+        assert!(rotated.stored_secrets.open("x", &seal(&first)).is_some());
+        assert!(first.stored_secrets.open("x", &seal(&rotated)).is_none(), "the first of the ring seals");
+        assert!(other.stored_secrets.open("x", &seal(&first)).is_none(), "another key opens nothing");
+    }
 }

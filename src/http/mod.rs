@@ -7,6 +7,7 @@ pub mod body;
 pub mod caller;
 pub mod client;
 mod client_assertion;
+pub mod connection;
 pub mod cookie;
 pub mod dialect;
 pub mod dpop;

@@ -9,16 +9,22 @@ use crate::message::WriteOp;
 use crate::{statements, values};
 
 statements! {
-    SEALED_SIGNING_KEYS = "SELECT id, key_id, private_sealed FROM signing_keys WHERE id > $1 ORDER BY id LIMIT $2";
+    SEALED_SIGNING_KEYS = "SELECT id, private_sealed FROM signing_keys WHERE id > $1 ORDER BY id LIMIT $2";
     RESEAL_SIGNING_KEY = "UPDATE signing_keys SET private_sealed = $1 WHERE id = $2";
+    // What was taken away holds no secret any more.
+    SEALED_CREDENTIALS = "SELECT id, client_secret_sealed, CAST(org_id AS TEXT), provider, version_id, client_id, issuer \
+        FROM oauth_credentials WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
+    RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
 }
 
 /// A column that holds ciphertext.
 pub struct SealedColumn {
     /// `table.column`.
     pub name: &'static str,
-    /// Row id, what the context is made of, ciphertext: of the rows after the id `$1`, at most `$2`.
+    /// Row id, ciphertext, what its context is made of: of the rows after the id `$1`, at most `$2`.
     rows: &'static Statement,
+    /// How many columns the context is made of.
+    places: usize,
     /// Stores ciphertext `$1` in the row `$2`.
     update: &'static Statement,
 }
@@ -27,7 +33,16 @@ pub struct SealedColumn {
 pub const SIGNING_KEYS: SealedColumn = SealedColumn {
     name: "signing_keys.private_sealed",
     rows: SEALED_SIGNING_KEYS,
+    places: 0,
     update: RESEAL_SIGNING_KEY,
+};
+
+/// `oauth_credentials.client_secret_sealed`; in its place: organization, provider, version, client id, issuer.
+pub const OAUTH_CREDENTIALS: SealedColumn = SealedColumn {
+    name: "oauth_credentials.client_secret_sealed",
+    rows: SEALED_CREDENTIALS,
+    places: 5,
+    update: RESEAL_CREDENTIAL,
 };
 
 /// One ciphertext.
@@ -35,8 +50,8 @@ pub const SIGNING_KEYS: SealedColumn = SealedColumn {
 pub struct SealedRow {
     /// Row id.
     pub id: i64,
-    /// What the context is made of, such as the row's public id.
-    pub place: String,
+    /// What the context is made of.
+    pub place: Vec<Option<String>>,
     /// The ciphertext.
     pub sealed: Vec<u8>,
 }
@@ -86,7 +101,9 @@ impl WriteOp for ResealColumn {
         let mut after = 0;
         loop {
             let rows = tx.all(self.column.rows, values![after, PAGE], |row| {
-                Ok(SealedRow { id: row.get(0)?, place: row.get(1)?, sealed: row.get(2)? })
+                let place = (2..2 + self.column.places).map(|column| row.get(column));
+                let place = place.collect::<Result<_, _>>()?;
+                Ok(SealedRow { id: row.get(0)?, sealed: row.get(1)?, place })
             })?;
             let Some(last) = rows.last() else { return Ok(counts) };
             after = last.id;

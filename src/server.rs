@@ -32,6 +32,7 @@ use crate::crypto::jwt::KeyError;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::crypto::token::Mint;
+use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
@@ -45,6 +46,7 @@ use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
@@ -158,6 +160,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
         used_proofs: UsedProofs::since(clock.now()),
+        event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -169,6 +172,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let port_factory = delivery::port(app.clone(), address_policy(app.config.mode));
+    actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
@@ -291,6 +296,7 @@ impl Running {
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
         self.keeper.abort();
+        self.app.event_streams.close();
         self.handle.stop(false).await;
         self.actors.stop().await;
     }
@@ -313,6 +319,7 @@ impl Running {
         };
         app.draining.store(true, Ordering::Relaxed);
         keeper.abort();
+        app.event_streams.close();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
         }

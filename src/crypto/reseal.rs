@@ -8,6 +8,7 @@ use super::random::Random;
 use super::root::RootKeys;
 use super::sealed::Sealer;
 use super::signing_key;
+use crate::delivery::webhook::seal_context;
 use crate::http::connection::SecretPlace;
 
 /// A column, its ring of keys, and the context of a row.
@@ -26,7 +27,14 @@ pub const ALL: &[Sealed] = &[
         context: |_| signing_key::SEAL_CONTEXT.to_owned(),
     },
     Sealed { column: &OAUTH_CREDENTIALS, ring: |keys| &keys.stored_secrets, context: of_credential },
+    Sealed { column: &WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
+    Sealed { column: &PREVIOUS_OF_WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
 ];
+
+fn of_webhook(row: &SealedRow) -> String {
+    let public_id = row.place.first().cloned().flatten();
+    public_id.map_or_else(String::new, |public_id| seal_context(&public_id))
+}
 
 /// The place of a client secret. A row that names no place has a context that opens nothing.
 fn of_credential(row: &SealedRow) -> String {

@@ -12,6 +12,7 @@ pub mod cookie;
 pub mod dialect;
 pub mod dpop;
 pub mod email;
+pub mod event;
 pub mod fields;
 pub mod headers;
 pub mod input;

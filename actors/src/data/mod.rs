@@ -7,6 +7,8 @@ pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
+pub mod events;
 pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
@@ -18,6 +20,7 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -32,6 +35,8 @@ pub mod signing_keys;
 pub mod token_binding;
 pub mod used_assertions;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -46,6 +51,8 @@ pub fn statements() -> Vec<&'static Statement> {
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
@@ -57,6 +64,7 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
@@ -71,6 +79,8 @@ pub fn statements() -> Vec<&'static Statement> {
         token_binding::STATEMENTS,
         used_assertions::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

@@ -15,6 +15,12 @@ statements! {
     SEALED_CREDENTIALS = "SELECT id, client_secret_sealed, CAST(org_id AS TEXT), provider, version_id, client_id, issuer \
         FROM oauth_credentials WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
     RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
+    SEALED_WEBHOOKS = "SELECT id, secret_sealed, public_id FROM webhooks WHERE id > $1 AND secret_sealed IS NOT NULL \
+        ORDER BY id LIMIT $2";
+    RESEAL_WEBHOOK = "UPDATE webhooks SET secret_sealed = $1 WHERE id = $2";
+    SEALED_PREVIOUS_OF_WEBHOOKS = "SELECT id, previous_secret_sealed, public_id FROM webhooks WHERE id > $1 \
+        AND previous_secret_sealed IS NOT NULL ORDER BY id LIMIT $2";
+    RESEAL_PREVIOUS_OF_WEBHOOK = "UPDATE webhooks SET previous_secret_sealed = $1 WHERE id = $2";
 }
 
 /// A column that holds ciphertext.
@@ -43,6 +49,18 @@ pub const OAUTH_CREDENTIALS: SealedColumn = SealedColumn {
     rows: SEALED_CREDENTIALS,
     places: 5,
     update: RESEAL_CREDENTIAL,
+};
+
+/// `webhooks.secret_sealed`; in its place: the public id.
+pub const WEBHOOKS: SealedColumn =
+    SealedColumn { name: "webhooks.secret_sealed", rows: SEALED_WEBHOOKS, places: 1, update: RESEAL_WEBHOOK };
+
+/// `webhooks.previous_secret_sealed`; in its place: the public id.
+pub const PREVIOUS_OF_WEBHOOKS: SealedColumn = SealedColumn {
+    name: "webhooks.previous_secret_sealed",
+    rows: SEALED_PREVIOUS_OF_WEBHOOKS,
+    places: 1,
+    update: RESEAL_PREVIOUS_OF_WEBHOOK,
 };
 
 /// One ciphertext.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
 use super::statement::Statement;
 use super::value::{Column, Value};
+use crate::bulletin::News;
 use crate::error::{OpError, StoreError};
 use crate::message::{ReadOp, WriteOp};
 
@@ -187,7 +188,7 @@ impl Maintenance {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| OpError::Store(failed(&error)))?;
-        let mut tx = WriteTx { read: ReadTx { transaction } };
+        let mut tx = WriteTx { read: ReadTx { transaction }, news: News::default() };
         let output = change.apply(&mut tx)?;
         tx.read.transaction.commit().map_err(|error| OpError::Store(failed(&error)))?;
         Ok(output)
@@ -206,7 +207,7 @@ impl WriteConnection {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(&error))?;
-        Ok(Batch { tx: WriteTx { read: ReadTx { transaction } } })
+        Ok(Batch { tx: WriteTx { read: ReadTx { transaction }, news: News::default() } })
     }
 
     /// Moves the whole log into the database file and empties it. True when nothing is left in the log.
@@ -237,8 +238,10 @@ impl Batch<'_> {
         self.run("RELEASE operation")
     }
 
-    pub(crate) fn commit(self) -> Result<(), StoreError> {
-        self.tx.read.transaction.commit().map_err(|error| failed(&error))
+    /// Makes it durable; what there is to tell is told by the caller.
+    pub(crate) fn commit(self) -> Result<News, StoreError> {
+        self.tx.read.transaction.commit().map_err(|error| failed(&error))?;
+        Ok(self.tx.news)
     }
 
     fn run(&mut self, sql: &str) -> Result<(), StoreError> {
@@ -299,6 +302,7 @@ impl ReadTx<'_> {
 /// A transaction that can also change. What it can ask, it asks as a [`ReadTx`].
 pub struct WriteTx<'c> {
     read: ReadTx<'c>,
+    pub(crate) news: News,
 }
 
 impl<'c> std::ops::Deref for WriteTx<'c> {

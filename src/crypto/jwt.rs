@@ -115,6 +115,19 @@ pub struct AccessClaims {
     /// The key that the holder has to prove to have (RFC 9449, section 6.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+    /// Seats, when the plan was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<i64>,
+    /// Until when the subscription is paid, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_period_end: Option<i64>,
+    /// When `plan` and `features` end by themselves, in seconds since the Unix epoch: past it the holder has the
+    /// service's default plan, whether or not this token still lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitlements_exp: Option<i64>,
+    /// Grows with every change of what the user bought: a smaller one than `/api/subscription` shows is out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitlements_version: Option<i64>,
 }
 
 /// RFC 7800, section 3.1.
@@ -397,6 +410,10 @@ mod tests {
             plan: Some("free".to_owned()),
             features: Some(Vec::new()),
             cnf: None,
+            seats: None,
+            current_period_end: None,
+            entitlements_exp: None,
+            entitlements_version: Some(0),
         }
     }
 

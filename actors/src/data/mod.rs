@@ -8,6 +8,7 @@ pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
 pub mod ended_sessions;
+pub mod entitlements;
 pub mod events;
 pub(crate) mod growth;
 pub mod installation;
@@ -32,6 +33,10 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_compare;
+pub mod stripe_effects;
+pub mod stripe_inbox;
+pub mod stripe_subscriptions;
 pub mod token_binding;
 pub mod used_assertions;
 pub mod users;
@@ -76,6 +81,10 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_compare::STATEMENTS,
+        stripe_effects::STATEMENTS,
+        stripe_inbox::STATEMENTS,
+        stripe_subscriptions::STATEMENTS,
         token_binding::STATEMENTS,
         used_assertions::STATEMENTS,
         users::STATEMENTS,

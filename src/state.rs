@@ -19,6 +19,7 @@ use crate::drain::Traffic;
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
+use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
@@ -61,6 +62,8 @@ pub struct App {
     pub token_guesses: TokenGuesses,
     /// Proofs of clients that were used (RFC 9449).
     pub used_proofs: UsedProofs,
+    /// When sessions were last used, as far as it is not written yet.
+    pub last_used: LastUsed,
     /// Which event streams are open.
     pub event_streams: Streams,
     /// Takes mail to be sent.

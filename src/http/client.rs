@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::client_assertion;
 use super::input::Params;
+use crate::crypto::thumbprint::thumbprint;
 use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
 use crate::state::App;
@@ -59,6 +60,13 @@ impl Credential {
             _ => None,
         }
     }
+}
+
+/// Whether a service registers the key of this thumbprint.
+#[must_use]
+pub fn has_key(service: &Service, named: &str) -> bool {
+    let keys = service.registration.jwks.as_ref().and_then(|set| set.get("keys")?.as_array());
+    keys.is_some_and(|keys| keys.iter().any(|key| thumbprint(key).as_deref() == Some(named)))
 }
 
 /// A client, and how it proved who it is; not at all when it is public.

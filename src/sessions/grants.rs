@@ -1,5 +1,6 @@
 //! The grants of the token endpoint. Each: parse, one write, and what it means to the client.
 
+use actix_web::HttpRequest;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
 use gatehouse_actors::data::device_codes::{
     DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
@@ -17,6 +18,7 @@ use crate::crypto::token::{
 use crate::error::{Code, Error};
 use crate::http::audience;
 use crate::http::input::Params;
+use crate::http::management::audit_context;
 use crate::http::scope;
 use crate::state::App;
 
@@ -172,6 +174,7 @@ fn expired() -> Error {
 /// RFC 6749, section 6, with rotation. `client` is none where the endpoint does not ask for one.
 pub(super) async fn refresh(
     app: &App,
+    request: &HttpRequest,
     params: &Params,
     client: Option<&Service>,
     dpop_jkt: Option<String>,
@@ -191,6 +194,7 @@ pub(super) async fn refresh(
         asked: TokenBinding { dpop_jkt: dpop_jkt.clone(), resources: resources.clone() },
         requested_scope: requested_scope.clone(),
         now: app.clock.now(),
+        audit: audit_context(app, request, None),
     };
     let rotation = app.store.write(rotate).await.map_err(|error| {
         Error::from_op(error, |refusal| match refusal {
@@ -211,6 +215,7 @@ pub(super) async fn refresh(
     })?;
     match rotation {
         Rotation::Granted(grant) => {
+            app.last_used.used(&app.store, grant.subject.session_id, app.clock.now());
             let resources = audience::within(&grant.binding, resources)?;
             let (grant, nonce) = (*grant, None);
             Ok(Granted { grant, refresh_secret, scope: requested_scope, nonce, resources, dpop_jkt })

@@ -33,7 +33,7 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     }
     let granted = match grant_type {
         "authorization_code" => grants::authorization_code(&app, &params, service, key).await?,
-        "refresh_token" => grants::refresh(&app, &params, Some(service), key).await?,
+        "refresh_token" => grants::refresh(&app, &request, &params, Some(service), key).await?,
         DEVICE_CODE_GRANT => grants::device_code(&app, &params, service, key).await?,
         "client_credentials" => {
             return Ok(HttpResponse::Ok().json(client_credentials::grant(&app, &params, &client, key)?));
@@ -48,7 +48,7 @@ pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous,
     let params = call.input.0;
     let client = client::identify_if_authenticated(&app, &request, &params).await?;
     let key = dpop::proved_key(&app, &request, None)?;
-    let granted = grants::refresh(&app, &params, client.as_ref(), key).await?;
+    let granted = grants::refresh(&app, &request, &params, client.as_ref(), key).await?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }
 

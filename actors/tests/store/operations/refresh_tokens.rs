@@ -8,7 +8,7 @@ use gatehouse_actors::data::sessions::{
 };
 use gatehouse_actors::data::token_binding::TokenBinding;
 
-use crate::support::{Tenant, World, code_for, hash, person, redeem_code, refusal, tenant};
+use crate::support::{Tenant, World, audit, code_for, hash, person, redeem_code, refusal, tenant};
 
 /// A refresh token as a client holds it.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,7 @@ impl Setting {
             asked: TokenBinding::default(),
             requested_scope: None,
             now: self.world.now(),
+            audit: audit(&self.world),
         }
     }
 
@@ -151,6 +152,9 @@ async fn a_repeat_after_the_successor_was_used_ends_the_session_even_inside_the_
     }
     let reason = setting.world.text("SELECT ended_reason FROM sessions");
     assert_eq!(reason.as_deref(), Some("refresh_token_reused"));
+    let entries = "SELECT COUNT(*) FROM audit_log a JOIN sessions x ON x.public_id = a.target_id \
+        WHERE a.action = 'session.refresh_token_reused' AND a.org_id = x.org_id AND a.ip_address = '203.0.113.7'";
+    assert_eq!(setting.world.number(entries), 1, "one entry, however often a dead token comes");
     setting.world.stop().await;
 }
 

@@ -234,3 +234,52 @@ scenario('a proof counts once, for one request, for a moment', async (stage) => 
   const fresh = await obtainCode(server, 'dev', ADA);
   assertOAuthError(await tokenCall(server, { grant_type: 'authorization_code', client_id: WEB.clientId, code: fresh.code, code_verifier: fresh.verifier, redirect_uri: APP }), 400, 'invalid_dpop_proof');
 });
+
+scenario('the token of a service dies with its credential, its service and its organization', async (stage) => {
+  const { server, owner } = await setting(stage);
+  const { client_id: clientId } = await apiService(owner);
+  const { client_secret: webSecret } = (await owner.post(`${BASE}/web/client-secret`)).json;
+  const rotate = async (json) => (await owner.post(`${BASE}/worker/client-secret`, json)).json.client_secret;
+  const issue = async (secret) => (await tokenCall(server, { grant_type: 'client_credentials', client_id: clientId, client_secret: secret })).json.access_token;
+  const introspect = async (token) => (await request(`${server.url}/oauth/introspect`, { form: { token, client_id: WEB.clientId, client_secret: webSecret } })).json;
+  const first = await rotate();
+  const token = await issue(first);
+  const said = await introspect(token);
+  assert.deepEqual([said.active, said.sub, said.client_id, said.scope, said.sid], [true, clientId, clientId, 'files:read files:write', undefined]);
+  const second = await rotate();
+  assert.equal((await introspect(token)).active, true, 'in the grace of the old secret');
+  const revoked = await issue(second);
+  assert.equal((await request(`${server.url}/oauth/revoke`, { form: { token: revoked, client_id: clientId, client_secret: second } })).status, 200);
+  assert.deepEqual(await introspect(revoked), { active: false });
+  const last = await issue(second);
+  assert.equal((await owner.delete(`${BASE}/worker/client-secret`)).status, 204);
+  for (const dead of [token, last]) assert.deepEqual(await introspect(dead), { active: false });
+
+  const pair = await keyPair('ES256');
+  assert.equal((await owner.patch(`${BASE}/worker`, { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [pair.jwk] } })).status, 200);
+  const asserted = async () => (await tokenCall(server, { grant_type: 'client_credentials', client_assertion_type: ASSERTION, client_assertion: await assertion(server, clientId, pair) })).json.access_token;
+  const signed = await asserted();
+  assert.equal((await introspect(signed)).active, true);
+  const other = await keyPair('EdDSA');
+  assert.equal((await owner.patch(`${BASE}/worker`, { jwks: { keys: [other.jwk] } })).status, 200);
+  assert.deepEqual(await introspect(signed), { active: false }, 'its key is not registered any more');
+  assert.equal((await owner.patch(`${BASE}/worker`, { jwks: { keys: [pair.jwk] } })).status, 200);
+  const again = await asserted();
+  assert.equal((await owner.delete(`${BASE}/worker`)).status, 204);
+  assert.deepEqual(await introspect(again), { active: false });
+});
+
+scenario('introspection says what a bound token and a token for another resource are', async (stage) => {
+  const { server, owner } = await setting(stage);
+  assert.equal((await owner.patch(`${BASE}/web`, { resources: RESOURCES })).status, 200);
+  const { client_secret: secret } = (await owner.post(`${BASE}/web/client-secret`)).json;
+  const config = await client.discovery(new URL(server.url), WEB.clientId, undefined, client.ClientSecretPost(secret), { execute: [client.allowInsecureRequests] });
+  const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256'));
+  const { code, verifier } = await obtainCode(server, 'dev', ADA);
+  const members = { code, redirect_uri: APP, code_verifier: verifier, resource: RESOURCES[0] };
+  const tokens = await client.genericGrantRequest(config, 'authorization_code', members, { DPoP });
+  const said = await client.tokenIntrospection(config, tokens.access_token);
+  assert.deepEqual([said.active, said.token_type, said.aud, said.cnf.jkt], [true, 'DPoP', RESOURCES[0], decodeJwt(tokens.access_token).cnf.jkt]);
+  const inTheForm = await request(`${server.url}/oauth/userinfo`, { form: { access_token: tokens.access_token } });
+  assert.equal(inTheForm.status, 401, 'neither for us nor with a proof');
+});

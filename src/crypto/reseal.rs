@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use gatehouse_actors::data::sealed_columns::{ResealColumn, Resealed, SIGNING_KEYS, SealedColumn, SealedRow};
+use gatehouse_actors::data::sealed_columns::{
+    OAUTH_CREDENTIALS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS, SealedColumn, SealedRow,
+    WEBHOOKS,
+};
 
 use super::random::Random;
 use super::root::RootKeys;

@@ -60,6 +60,8 @@ async fn access_token_says(
         Ok(judged) if judged.subject.org_id == client.org_id => {
             Ok(Some(view::access_token(&judged, app.clock.now())))
         }
+        // No token of a person: perhaps that of a service.
+        Err(Refused::Void(Void::NotGenuine)) => client_token_says(app, client, token).await,
         Ok(_) | Err(Refused::Void(_)) => Ok(None),
         // What could not be found out is not "inactive" (RFC 7009, section 2.2.1, for the like).
         Err(Refused::Unknown(error)) => Err(error),

@@ -1,5 +1,6 @@
 //! `gatehouse keys`: lists the signing keys, publishes the next one, withdraws one. It works on the database, also
 //! while the service runs: the service notices within seconds.
+#![allow(clippy::doc_markdown)] // comments on arguments are the help that a terminal shows, without markup
 
 use std::fmt::Write as _;
 

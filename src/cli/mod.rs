@@ -59,7 +59,7 @@ enum Command {
     Audit(audit::Arguments),
     /// List, rotate or retire the keys that sign tokens
     Keys(keys::Arguments),
-    /// Seal stored secrets anew after a change of JWT_SECRET or ENCRYPTION_KEY
+    /// Seal stored secrets anew after one of the keys that seal them changed
     Secrets(secrets::Arguments),
     /// Print the version
     Version,

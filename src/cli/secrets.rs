@@ -1,5 +1,6 @@
 //! `gatehouse secrets reencrypt`: after a change of `JWT_SECRET` or `ENCRYPTION_KEY`, seals what is stored with the new
 //! one, so that the old one can be forgotten. Offline: the service is stopped meanwhile.
+#![allow(clippy::doc_markdown)] // comments on arguments are the help that a terminal shows, without markup
 
 use std::sync::Arc;
 

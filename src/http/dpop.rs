@@ -1,4 +1,4 @@
-//! Proofs that a client holds a key (DPoP, RFC 9449). A token that is bound to the key opens nothing without one.
+//! Proofs that a client holds a key (`DPoP`, RFC 9449). A token that is bound to the key opens nothing without one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

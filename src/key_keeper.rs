@@ -66,7 +66,7 @@ pub(crate) async fn keep(app: Data<App>) {
             match app.signing_keys.reload(&app.keys.signing_keys, &stored) {
                 Ok(()) => log::debug!(keys = stored.len(); "signing keys loaded"),
                 Err(error) => {
-                    log::error!(reason:% = error; "signing keys not loaded, the known ones stay in use")
+                    log::error!(reason:% = error; "signing keys not loaded, the known ones stay in use");
                 }
             }
             seen = stored;

@@ -340,7 +340,7 @@ mod tests {
         }
         let hint = keys.sign(TokenType::Id, &claims()).unwrap();
         clock.advance(KEY_OVERLAP);
-        assert_eq!(key_ids(&keys), [new.key_id.clone()]);
+        assert_eq!(key_ids(&keys), std::slice::from_ref(&new.key_id));
         assert_eq!(keys.verify_access_token(issuer, &early), Err(InvalidToken));
         assert!(keys.verify_access_token(issuer, &late).is_ok());
         // Withdrawn, a key is worth nothing, not even as a hint.

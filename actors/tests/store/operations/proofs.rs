@@ -8,6 +8,7 @@ use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, Rotat
 use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::data::used_assertions::{UseAssertion, UsedBefore};
 
+use super::services::audit;
 use crate::support::{World, code_for, hash, person, redeem_code, refusal, tenant};
 
 #[actix::test]
@@ -79,6 +80,7 @@ async fn a_session_keeps_the_key_and_the_resources_of_its_code() {
         asked,
         requested_scope: None,
         now: world.now(),
+        audit: audit(&world),
     };
     let refused = async |asked| refusal(world.store.write(refresh(asked)).await);
     assert_eq!(refused(bound(None, &[])).await, RefreshRefusal::OtherKey);

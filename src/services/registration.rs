@@ -45,6 +45,13 @@ pub(super) fn changes(fields: &mut Fields, base_url: &str) -> RegistrationChange
     }
     let [session_required, dpop_bound, pushed, third_party] =
         SWITCHES.map(|name| if fields.is_null(name) { Some(false) } else { fields.boolean(name) });
+    // What would not be enforced must not be promised.
+    if pushed == Some(true) {
+        fields.reject(
+            "require_pushed_authorization_requests",
+            "cannot be true: requests cannot be pushed here",
+        );
+    }
     RegistrationChanges {
         token_endpoint_auth_method: fields.has(AUTH_METHOD).then(|| auth_method(fields)),
         jwks: fields.has("jwks").then(|| keys(fields)),
@@ -188,7 +195,6 @@ mod tests {
             "backchannel_logout_uri": "https://app.test/logout",
             "backchannel_logout_session_required": true,
             "dpop_bound_access_tokens": true,
-            "require_pushed_authorization_requests": true,
             "is_third_party": true,
             "scopes": [{ "name": "files:read", "description": "Read your files" }],
             "resources": ["https://api.test/", "urn:example:api", "https://api.test/"],
@@ -199,7 +205,7 @@ mod tests {
         assert_eq!(registration.scopes[0].name, "files:read");
         assert_eq!(registration.resources, ["https://api.test/", "urn:example:api"]);
         assert!(registration.backchannel_logout_session_required && registration.dpop_bound_access_tokens);
-        assert!(registration.require_pushed_authorization_requests && registration.is_third_party);
+        assert!(registration.is_third_party);
     }
 
     #[test]
@@ -213,6 +219,10 @@ mod tests {
             (json!({ "backchannel_logout_uri": "http://app.test/" }), "backchannel_logout_uri"),
             (json!({ "backchannel_logout_uri": "https://app.test/#x" }), "backchannel_logout_uri"),
             (json!({ "is_third_party": "yes" }), "is_third_party"),
+            (
+                json!({ "require_pushed_authorization_requests": true }),
+                "require_pushed_authorization_requests",
+            ),
             (json!({ "jwks_uri": "https://app.test/keys" }), "jwks_uri"),
             (json!({ "jwks": { "keys": [{ "kty": "oct", "k": "AA" }] } }), "jwks"),
             (json!({ "scopes": ["files:read"] }), "scopes"),

@@ -18,9 +18,6 @@ use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
 use crate::state::App;
 
-/// What a client may sign its assertions with, by the registered names.
-pub const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"];
-
 /// What a client presented. Its secret is neither logged nor shown.
 struct Credentials {
     client_id: String,

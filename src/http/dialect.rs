@@ -172,13 +172,13 @@ fn challenge(error: &Error, presented: Presented) -> Option<&'static str> {
         // RFC 6749, section 5.2.
         (Code::InvalidClient, _) => Some("Basic realm=\"gatehouse\""),
         // RFC 9449, section 7.1.
-        (_, Some("invalid_dpop_proof")) => {
-            Some("DPoP realm=\"gatehouse\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA RS256 PS256\"")
-        }
+        (_, Some("invalid_dpop_proof")) => Some(
+            "DPoP realm=\"gatehouse\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA Ed25519 RS256 PS256\"",
+        ),
         (_, oauth_error) => match presented {
-            Presented::Bound => {
-                Some("DPoP realm=\"gatehouse\", error=\"invalid_token\", algs=\"ES256 EdDSA RS256 PS256\"")
-            }
+            Presented::Bound => Some(
+                "DPoP realm=\"gatehouse\", error=\"invalid_token\", algs=\"ES256 EdDSA Ed25519 RS256 PS256\"",
+            ),
             Presented::Bearer => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
             Presented::Nothing if oauth_error == Some("invalid_token") => {
                 Some("Bearer realm=\"gatehouse\", error=\"invalid_token\"")

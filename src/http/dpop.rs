@@ -7,12 +7,10 @@ use actix_web::HttpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Millis;
-use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client_assertion::verify_with;
-use crate::crypto::client_keys;
+use crate::crypto::client_keys::{self, ALGORITHMS, verified_claims};
 use crate::crypto::jwt::Confirmation;
 use crate::crypto::thumbprint::thumbprint;
 use crate::crypto::token::sha256;
@@ -29,17 +27,16 @@ const LONGEST_JTI: usize = 256;
 /// Proofs that are remembered at most: some 24 MB.
 const MOST_PROOFS: usize = 500_000;
 
-/// What proofs may be signed with, by their registered names.
-pub const ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"];
-
 #[derive(Deserialize)]
 struct Header {
     typ: String,
     alg: String,
     jwk: Value,
+    #[serde(default)]
+    crit: Option<Value>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 struct Claims {
     jti: String,
     htm: String,
@@ -166,12 +163,13 @@ pub fn proved_key(
 fn read(text: &str) -> Option<(Claims, String)> {
     let header = URL_SAFE_NO_PAD.decode(text.split('.').next()?).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
-    let algorithm: Algorithm =
-        header.alg.parse().ok().filter(|_| ALGORITHMS.contains(&header.alg.as_str()))?;
+    if header.typ != "dpop+jwt" || header.crit.is_some() || !ALGORITHMS.contains(&header.alg.as_str()) {
+        return None;
+    }
     // RFC 9449, section 4.3: a public key, and of the strength that every other key has to have.
     let set = client_keys::accept(&json!({ "keys": [header.jwk] })).ok()?;
-    let key = set.get("keys")?.get(0).filter(|_| header.typ == "dpop+jwt")?;
-    let claims: Claims = verify_with(key, algorithm, text)?;
+    let key = set.get("keys")?.get(0)?;
+    let claims: Claims = serde_json::from_slice(&verified_claims(key, &header.alg, text)?).ok()?;
     let named = (1..=LONGEST_JTI).contains(&claims.jti.len());
     Some((claims, thumbprint(key)?)).filter(|_| named)
 }

@@ -13,9 +13,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::client_registration::{AuthMethod, SigningAlgorithm};
 use serde_json::{Value, json};
 
+use crate::crypto::client_keys::ALGORITHMS;
 use crate::crypto::token::sha256;
 use crate::http::caller::{Anonymous, Call};
-use crate::http::{client, dpop, scope};
+use crate::http::scope;
 use crate::state::App;
 
 /// Public documents: caches may keep them for five minutes and ask then whether they changed (RFC 9110, section 13.1.2).
@@ -47,10 +48,10 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "introspection_endpoint_auth_methods_supported": [
             "client_secret_basic", "client_secret_post", "private_key_jwt",
         ],
-        "introspection_endpoint_auth_signing_alg_values_supported": client::ASSERTION_ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint": format!("{base}/oauth/revoke"),
         "revocation_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
-        "revocation_endpoint_auth_signing_alg_values_supported": client::ASSERTION_ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -61,8 +62,8 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
         "token_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
-        "token_endpoint_auth_signing_alg_values_supported": client::ASSERTION_ALGORITHMS,
-        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [

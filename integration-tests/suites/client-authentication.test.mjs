@@ -32,7 +32,7 @@ async function apiService(owner, members = {}) {
 }
 
 async function keyPair(algorithm) {
-  const { privateKey, publicKey } = await generateKeyPair(algorithm, { extractable: true, crv: 'Ed25519' });
+  const { privateKey, publicKey } = await generateKeyPair(algorithm, { extractable: true });
   return { privateKey, jwk: { ...(await exportJWK(publicKey)), kid: `key-${algorithm}`, alg: algorithm } };
 }
 

@@ -27,6 +27,8 @@ fn key(key_id: &str, algorithm: SigningAlgorithm, signs_from: i64) -> SealedSign
     }
 }
 
+use KeyState::{Active, Next, Retired, Retiring};
+
 /// Every key with its state at a moment, newest first.
 async fn states(world: &World, now: i64) -> Vec<(String, KeyState)> {
     let keys = world.store.read(SigningKeys).await.unwrap();
@@ -62,7 +64,6 @@ async fn a_key_is_published_before_it_signs_and_after() {
     world.store.write(rotate(&world, "b")).await.unwrap();
     let again = refusal(world.store.write(rotate(&world, "c")).await);
     assert_eq!(again, RotateKeyRefusal::NextIsWaiting(now + KEY_LEAD));
-    use KeyState::{Active, Next, Retired, Retiring};
     for (after, b, a) in [
         (0, Next, Active),
         (KEY_LEAD - 1, Next, Active),
@@ -79,7 +80,6 @@ async fn a_key_is_published_before_it_signs_and_after() {
 
 #[actix::test]
 async fn a_withdrawn_key_is_replaced_at_once() {
-    use KeyState::{Active, Retired};
     let world = World::new();
     first(&world).await;
     assert_eq!(

@@ -43,6 +43,7 @@ pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub mod token_binding;
 pub mod used_assertions;
+pub(crate) mod subscription_events;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -95,6 +96,7 @@ pub fn statements() -> Vec<&'static Statement> {
         stripe_subscriptions::STATEMENTS,
         token_binding::STATEMENTS,
         used_assertions::STATEMENTS,
+        subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,

@@ -44,6 +44,17 @@ pub fn routes() -> Vec<At> {
         at("/api/user").get(account::user),
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),
+        at("/internal/billing/reconcile").post(billing::operations::reconcile),
+        at("/internal/billing/replay").post(billing::operations::replay),
+        at("/api/billing/checkout").post(billing::checkout::checkout),
+        at("/api/billing/portal").post(billing::checkout::portal),
+        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
+        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
+        at("/api/organizations/{org}/stripe-account")
+            .get(billing::accounts::show)
+            .post(billing::accounts::save)
+            .delete(billing::accounts::remove),
         at("/api/subscription").get(billing::handlers::subscription),
         // Invitations.
         at("/api/organizations/{org}/invitations")
@@ -77,6 +88,7 @@ pub fn routes() -> Vec<At> {
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
+        at("/api/platform/tiers/{id}").patch(platform::tiers::set_price),
         at("/api/platform/organizations").get(platform::handlers::list),
         at("/api/platform/organizations/{id}/approve").post(platform::handlers::approve),
         at("/api/platform/organizations/{id}/reject").post(platform::handlers::reject),

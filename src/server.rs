@@ -22,7 +22,7 @@ use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::store::Store;
-use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
+use gatehouse_actors::stripe_event_actor::StripeSettings;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -43,6 +43,7 @@ use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
+use crate::stripe::{StripeKeys, port_factory};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -156,6 +157,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        stripe_keys: stripe_keys(&config, &keys),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -185,7 +187,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(
+/// Starts the actors alone: for `start`, and for commands that work on a database that nobody serves.
+pub(crate) fn start_actors(
     config: &Config,
     random: &Random,
     keys: &RootKeys,
@@ -195,15 +198,19 @@ fn start_actors(
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
     let ports = Ports {
         device_code_mint: Arc::new(mint),
-        stripe: stripe_settings(config, clock),
+        stripe: stripe_settings(config, keys, clock),
         faults: Arc::new(NoFaults),
     };
     ActorSystem::start(&settings, ports)
 }
 
-fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
+fn stripe_keys(config: &Config, keys: &RootKeys) -> StripeKeys {
+    StripeKeys::new(&config.billing, Arc::new(keys.stored_secrets(&config.encryption_keys)))
+}
+
+fn stripe_settings(config: &Config, keys: &RootKeys, clock: &Arc<dyn Clock>) -> StripeSettings {
     StripeSettings {
-        port: Arc::new(|| Box::new(ReadsNothing)),
+        port: port_factory(stripe_keys(config, keys), config.billing.api_base.clone()),
         clock: Arc::clone(clock),
         rules: BillingRules {
             past_due_grace: config.billing.past_due_grace,

@@ -18,6 +18,7 @@ use crate::drain::Traffic;
 use crate::error::{Code, Error};
 use crate::http::cookie::CookieJar;
 use crate::mail::Mailer;
+use crate::stripe::StripeKeys;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -54,6 +55,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Opens Stripe accounts.
+    pub stripe_keys: StripeKeys,
     /// Takes mail to be sent.
     pub mailer: Mailer,
     /// Set when the process is about to stop.

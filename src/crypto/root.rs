@@ -4,6 +4,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
 use super::sealed::Sealer;
+use crate::config::secret::Secret;
 
 /// Every derived key.
 pub struct RootKeys {
@@ -13,6 +14,10 @@ pub struct RootKeys {
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
     pub refresh_tokens: hmac::Key,
+    /// Knows the operator's own commands.
+    pub operator: hmac::Key,
+    /// Seals stored secrets when `ENCRYPTION_KEY` names no key of its own.
+    stored_secrets: [u8; 32],
     /// Hashes user codes: too short for a plain hash to hide them.
     pub user_codes: hmac::Key,
 }
@@ -43,7 +48,17 @@ impl RootKeys {
             signing_keys: Sealer::new(&[derive("signing keys")]),
             cookies: Sealer::new(&[derive("cookies")]),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
+            operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
+            stored_secrets: derive("stored secrets"),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
+    }
+
+    /// What seals stored secrets: the ring of `ENCRYPTION_KEY`, or a key derived from the root secret.
+    #[must_use]
+    pub fn stored_secrets(&self, ring: &[Secret<Vec<u8>>]) -> Sealer {
+        let keys: Vec<[u8; 32]> =
+            ring.iter().filter_map(|key| key.expose().as_slice().try_into().ok()).collect();
+        if keys.is_empty() { Sealer::new(&[self.stored_secrets]) } else { Sealer::new(&keys) }
     }
 }

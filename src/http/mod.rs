@@ -15,6 +15,7 @@ pub mod invitation;
 pub mod management;
 pub mod objects;
 pub mod observe;
+pub mod operator;
 pub mod origin;
 pub mod page;
 pub mod redirect;

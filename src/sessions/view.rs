@@ -92,7 +92,7 @@ fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessC
     }
 }
 
-/// NumericDate (RFC 7519, section 2).
+/// `NumericDate` (RFC 7519, section 2).
 fn seconds(moment: Millis) -> i64 {
     moment.div_euclid(1000)
 }

@@ -3,7 +3,9 @@
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod checkouts;
 pub mod client_secrets;
+pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
 pub mod entitlements;
@@ -21,10 +23,12 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
+pub mod tier_prices;
 pub mod users;
 
 use crate::engine::Statement;
@@ -36,7 +40,9 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        checkouts::STATEMENTS,
         client_secrets::STATEMENTS,
+        dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         installation::STATEMENTS,
@@ -53,10 +59,12 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
         stripe_effects::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        tier_prices::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()

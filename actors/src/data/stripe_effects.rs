@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::PLATFORM_ORG_ID;
 use super::audit::{AuditContext, Happened, append};
+use super::checkouts::{forget_of_organization, forget_of_user};
 use super::stripe_inbox::{Outcome, finish, still_waits};
 use super::stripe_subscriptions::{Buyer, Meaning, Stored, find, interpret, save, save_meaning};
 use crate::clock::Millis;
@@ -350,6 +351,9 @@ fn entitle_user(
         },
         (None, None) => return Ok(()),
     };
+    if gets.grants_until.is_some() {
+        forget_of_user(tx, user_id, service_id)?;
+    }
     let Has { plan_id, status, period_end, quantity, grants_until, cancels_at, stripe_id } = &gets;
     match has {
         Some(has) if has == gets => {}
@@ -393,6 +397,9 @@ fn entitle_user(
 fn put_on_tier(tx: &mut WriteTx<'_>, org_id: i64, now: Millis) -> Result<(), StoreError> {
     let tier = |row: &Row<'_, '_>| row.get::<String>(0);
     let paid = tx.optional(BEST_OF_ORGANIZATION, values![org_id, now], tier)?;
+    if paid.is_some() {
+        forget_of_organization(tx, org_id)?;
+    }
     let pays_for = paid.as_deref().unwrap_or(FREE_TIER);
     let (has, org_public_id) =
         tx.one(TIER_OF_ORGANIZATION, values![org_id], |row| Ok((tier(row)?, row.get::<String>(1)?)))?;

@@ -190,7 +190,9 @@ async fn play(history: History, hints: bool, drop_some: bool) -> Result<(), Test
         stripe.take(&id, fresh, happening, &prices);
     }
     let Stripe { subscriptions, events, .. } = stripe;
-    subscriptions.values().for_each(|object| stand_in.put(object));
+    for object in subscriptions.values() {
+        stand_in.put(object);
+    }
 
     // Every event that is not lost comes once at least; some come again, in between, and out of order.
     let arrives = |position: &usize| !drop_some || !history.dropped[position % history.dropped.len()];

@@ -86,16 +86,15 @@ pub(super) struct Buyer {
     pub(super) session: String,
 }
 
-/// A tenant whose services have a plan `pro` (price_NAME_pro, dear) and a plan `plus` (price_NAME_plus).
+/// A tenant whose services have a plan `pro` (`price_CLIENT_pro`, dear) and a plan `plus` (`price_CLIENT_plus`).
 pub(super) struct Shop {
     pub(super) tenant: Tenant,
+    /// UUID of the web service.
     pub(super) web: String,
-    pub(super) terminal: String,
 }
 
 pub(super) async fn shop(world: &World, slug: &str) -> Shop {
     let tenant = tenant(world, slug).await;
-    let mut ids = Vec::new();
     for service in [&tenant.web, &tenant.terminal] {
         for (plan, cents) in [("plus", 500), ("pro", 900)] {
             world.execute(&format!(
@@ -106,10 +105,9 @@ pub(super) async fn shop(world: &World, slug: &str) -> Shop {
                 service.client_id
             ));
         }
-        ids.push(world.text(&format!("SELECT public_id FROM services WHERE id = {}", service.id)).unwrap());
     }
-    let terminal = ids.pop().unwrap();
-    Shop { tenant, web: ids.pop().unwrap(), terminal }
+    let web = world.text(&format!("SELECT public_id FROM services WHERE id = {}", tenant.web.id)).unwrap();
+    Shop { tenant, web }
 }
 
 impl Shop {

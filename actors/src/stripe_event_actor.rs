@@ -21,7 +21,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
     WrapFuture,
 };
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 pub use self::port::{
     ReadsNothing, StripeAccount, StripeFailure, StripePort, StripePortFactory, SubscriptionPage,
@@ -63,6 +63,8 @@ struct Worker {
     rules: BillingRules,
     /// Drains share it; a comparison takes it alone for each subscription, so that no older reading is applied last.
     order: RwLock<()>,
+    /// One drain at a time, whoever asked for it: of two readings of a subscription the later one is applied later.
+    one_drain: Mutex<()>,
     stopping: Cell<bool>,
     figures: Figures,
 }
@@ -126,6 +128,7 @@ impl StripeEventActor {
             clock: Arc::clone(&settings.clock),
             rules: settings.rules,
             order: RwLock::new(()),
+            one_drain: Mutex::new(()),
             stopping: Cell::new(false),
             figures: Figures::default(),
         };

@@ -14,11 +14,13 @@ use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
 use super::departure::{callback_uri, error_redirect, http_client, provider_failed};
+use super::failure;
 use super::state::{LoginState, Purpose, WebRequest};
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
+use crate::http::address::seen_from;
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
@@ -45,7 +47,10 @@ pub(super) async fn arrive(
     claim(app, &login).await?;
     let mut response = match params.get("code") {
         // RFC 6749, section 4.1.2.1: the person or the provider said no.
-        None => cancelled(app, &login),
+        None => {
+            failure::note(app, request, &login, failure::of_provider_error(params.get("error"))).await;
+            cancelled(app, &login)
+        }
         Some(code) => signed_in(app, request, &login, (code, params.get("iss"))).await?,
     };
     let used = app.cookies.remove(&LoginState::cookie_name(&login.state));
@@ -109,17 +114,51 @@ async fn signed_in(
         code_verifier: &login.code_verifier,
         iss,
     };
-    let sign_in = provider
-        .sign_in(http_client(request)?, &*app.clock, &exchange)
-        .await
-        .map_err(|error| provider_failed(&error))?;
+    let sign_in = match provider.sign_in(http_client(request)?, &*app.clock, &exchange).await {
+        Ok(sign_in) => sign_in,
+        Err(error) => {
+            failure::note(app, request, login, failure::of_upstream(&error)).await;
+            return Err(provider_failed(&error));
+        }
+    };
     let arrival = arrival(app, request, login, sign_in.identity);
-    match &login.purpose {
-        Purpose::Web(web) => complete_web(app, login, arrival, web).await,
+    let completed = match &login.purpose {
+        Purpose::Web(web) => complete_web(app, request, login, arrival, web).await,
         Purpose::Device { device_code_id, user_code } => {
             complete_device(app, login, arrival, (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
+    };
+    match completed {
+        Ok(response) => Ok(response),
+        Err(Incomplete::Refused(refusal)) => {
+            failure::note(app, request, login, failure::of_refusal(&refusal)).await;
+            refused(login, refusal)
+        }
+        Err(Incomplete::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a sign-in that the provider confirmed leads to nothing.
+enum Incomplete {
+    /// The person is not let in.
+    Refused(SignInRefusal),
+    /// Something is wrong on our side.
+    Failed(Error),
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<OpError<SignInRefusal>> for Incomplete {
+    fn from(error: OpError<SignInRefusal>) -> Self {
+        match error {
+            OpError::Refused(refusal) => Self::Refused(refusal),
+            OpError::Store(error) => Self::Failed(error.into()),
+        }
     }
 }
 
@@ -155,10 +194,11 @@ fn claims(app: &App, request: &HttpRequest) -> Vec<NewClaim> {
 
 async fn complete_web(
     app: &App,
+    request: &HttpRequest,
     login: &LoginState,
     arrival: Arrival,
     web: &WebRequest,
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let secret: TokenSecret = app.random.bytes();
     let code = NewAuthorizationCode {
         secret_hash: sha256(&secret),
@@ -167,12 +207,10 @@ async fn complete_web(
         code_challenge: web.code_challenge.clone(),
         scope: web.scope.clone(),
         nonce: web.nonce.clone(),
+        seen_from: seen_from(app, request),
     };
     let complete = CompleteWebSignIn { arrival, service_id: login.service_id, code };
-    let id = match app.store.write(complete).await {
-        Ok(id) => id,
-        Err(error) => return refused(login, error),
-    };
+    let id = app.store.write(complete).await?;
     let code = compose(TokenKind::AuthorizationCode, id, &secret);
     let mut params = vec![("code", code.as_str())];
     if let Some(state) = &web.destination.state {
@@ -187,12 +225,9 @@ async fn complete_device(
     login: &LoginState,
     arrival: Arrival,
     (device_code_id, user_code): (i64, &str),
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id };
-    let user_id = match app.store.write(complete).await {
-        Ok(user_id) => user_id,
-        Err(error) => return refused(login, error),
-    };
+    let user_id = app.store.write(complete).await?;
     let activation = Activation {
         device_code_id,
         user_id,
@@ -212,38 +247,34 @@ async fn complete_invitation(
     login: &LoginState,
     arrival: Arrival,
     token: &str,
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let complete = CompleteBareSignIn { arrival, service_id: login.service_id };
-    let user_id = match app.store.write(complete).await {
-        Ok(user_id) => user_id,
-        Err(error) => return refused(login, error),
-    };
+    let user_id = app.store.write(complete).await?;
     let mut response = see_other(invitation::CONFIRM_PATH);
     let cookie = invitation::claim(app, token, user_id)?;
     response.add_cookie(&cookie).map_err(Error::internal)?;
     Ok(response)
 }
 
-fn refused(login: &LoginState, error: OpError<SignInRefusal>) -> Result<HttpResponse, Error> {
+fn refused(login: &LoginState, refusal: SignInRefusal) -> Result<HttpResponse, Error> {
     let display = |name: &str| {
         name.parse::<ProviderKind>().map_or_else(|_| name.to_owned(), |kind| kind.display_name().to_owned())
     };
-    if let OpError::Refused(SignInRefusal::EmailInUse(in_use)) = &error {
-        let page = EmailInUse {
-            email: in_use.email.clone(),
-            existing_provider: display(&in_use.existing_provider),
-            attempted_provider: display(&login.provider),
-        };
-        return Ok(respond(&page, Code::Conflict.row().1));
-    }
-    Err(Error::from_op(error, |refusal| match refusal {
-        SignInRefusal::ServiceGone => Error::new(Code::NotFound, "This service does not exist any more."),
-        SignInRefusal::OrganizationNotActive(status) => Error::not_active(&status),
-        SignInRefusal::DeviceCode(refusal) => device_code_refused(refusal),
-        SignInRefusal::EmailInUse(_) => {
-            Error::new(Code::Conflict, "This address belongs to another account.")
+    match refusal {
+        SignInRefusal::ServiceGone => {
+            Err(Error::new(Code::NotFound, "This service does not exist any more."))
         }
-    }))
+        SignInRefusal::OrganizationNotActive(status) => Err(Error::not_active(&status)),
+        SignInRefusal::DeviceCode(refusal) => Err(device_code_refused(refusal)),
+        SignInRefusal::EmailInUse(in_use) => {
+            let page = EmailInUse {
+                email: in_use.email,
+                existing_provider: display(&in_use.existing_provider),
+                attempted_provider: display(&login.provider),
+            };
+            Ok(respond(&page, Code::Conflict.row().1))
+        }
+    }
 }
 
 fn device_code_refused(refusal: DeviceCodeRefusal) -> Error {

@@ -15,6 +15,7 @@
 
 mod arrival;
 mod departure;
+mod failure;
 pub mod handlers;
 mod request;
 mod state;

@@ -9,9 +9,13 @@ pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
 pub mod entitlements;
+pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
+pub(crate) mod login_counts;
+pub mod login_events;
+pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
@@ -45,9 +49,13 @@ pub fn statements() -> Vec<&'static Statement> {
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
+        login_counts::STATEMENTS,
+        login_events::STATEMENTS,
+        login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,

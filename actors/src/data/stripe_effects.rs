@@ -115,10 +115,13 @@ impl ApplyStripeEvents {
         };
         let stored = find(tx, one.org_id, &stripe_id)?;
         let mut facts = stored.facts.clone();
-        if !learn(&mut facts, one) {
-            return Ok(Outcome::Applied(Some("nothing new: a later state is known")));
-        }
-        settle(tx, (one.org_id, &stripe_id), &stored, &facts, (self.rules, self.now))
+        let is_news = learn(&mut facts, one);
+        // Also when it is no news: a plan may have got its price since, and then a replay gives it to its buyer.
+        let outcome = settle(tx, (one.org_id, &stripe_id), &stored, &facts, (self.rules, self.now))?;
+        Ok(match outcome {
+            Outcome::Applied(None) if !is_news => Outcome::Applied(Some("no news: a later state is known")),
+            outcome => outcome,
+        })
     }
 }
 

@@ -30,6 +30,7 @@ struct Hints {
 impl Worker {
     /// Works until nothing is due. An error means that storage does not answer: everything waits.
     pub(super) async fn drain(&self) -> Result<(), StoreError> {
+        let _alone = self.one_drain.lock().await;
         let mut after = 0;
         while !self.stopping.get() {
             let due = self.read(DueStripeEvents { after, limit: BATCH, now: self.now() }).await?;

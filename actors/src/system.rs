@@ -62,6 +62,8 @@ impl ActorSystem {
         let engine = Engine::new(&settings.path);
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
+        // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
+        let background = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let writer = start_writer(&engine, ports.faults, &bell, &writes_failing)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
@@ -87,7 +89,7 @@ impl ActorSystem {
             })
         };
         let stripe = {
-            let (lane, queue, bell, settings) = (report.clone(), queue.clone(), bell.clone(), ports.stripe);
+            let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
             StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
                 StripeEventActor::new(lane, queue, &settings, &bell)
             })

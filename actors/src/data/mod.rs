@@ -4,6 +4,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
 pub mod checkouts;
+pub mod client_registration;
 pub mod client_secrets;
 pub mod dev_buyers;
 pub mod device_codes;
@@ -23,6 +24,7 @@ pub mod plans;
 pub mod platform;
 pub mod platform_owners;
 pub mod service_admin;
+pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -45,6 +47,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
         checkouts::STATEMENTS,
+        client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
@@ -63,6 +66,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
         service_admin::STATEMENTS,
+        service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,

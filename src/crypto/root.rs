@@ -10,14 +10,14 @@ use crate::config::secret::Secret;
 pub struct RootKeys {
     /// Seals signing keys at rest.
     pub signing_keys: Sealer,
+    /// Seals what others entrusted to us: the keys of `ENCRYPTION_KEY`, or one that follows from the root secret.
+    pub stored_secrets: Sealer,
     /// Seals what the browser carries for us.
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
     pub refresh_tokens: hmac::Key,
     /// Knows the operator's own commands.
     pub operator: hmac::Key,
-    /// Seals stored secrets when `ENCRYPTION_KEY` names no key of its own.
-    stored_secrets: [u8; 32],
     /// Hashes user codes: too short for a plain hash to hide them.
     pub user_codes: hmac::Key,
 }
@@ -33,7 +33,7 @@ impl KeyType for Length32 {
 impl RootKeys {
     /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info.
     #[must_use]
-    pub fn derive(root_secret: &[u8]) -> Self {
+    pub fn derive(root_secret: &[u8], encryption_keys: &[Secret<Vec<u8>>]) -> Self {
         let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
         let derive = |purpose: &'static str| {
             let mut key = [0; 32];
@@ -44,21 +44,40 @@ impl RootKeys {
             }
             key
         };
+        let given = encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok());
+        // The derived key stands last: what was sealed before ENCRYPTION_KEY was set still opens.
+        let ring: Vec<[u8; 32]> = given.chain([derive("stored secrets")]).collect();
         Self {
+            stored_secrets: Sealer::new(&ring),
             signing_keys: Sealer::new(&[derive("signing keys")]),
             cookies: Sealer::new(&[derive("cookies")]),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
-            stored_secrets: derive("stored secrets"),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
     }
+}
 
-    /// What seals stored secrets: the ring of `ENCRYPTION_KEY`, or a key derived from the root secret.
-    #[must_use]
-    pub fn stored_secrets(&self, ring: &[Secret<Vec<u8>>]) -> Sealer {
-        let keys: Vec<[u8; 32]> =
-            ring.iter().filter_map(|key| key.expose().as_slice().try_into().ok()).collect();
-        if keys.is_empty() { Sealer::new(&[self.stored_secrets]) } else { Sealer::new(&keys) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Random;
+
+    fn keys(ring: &[u8]) -> RootKeys {
+        let ring: Vec<_> = ring.iter().map(|byte| Secret::new(vec![*byte; 32])).collect();
+        RootKeys::derive(b"a root secret of sufficient length", &ring)
+    }
+
+    #[test]
+    fn the_ring_grows_at_the_front_and_loses_nothing() {
+        let random = Random::default();
+        let seal = |keys: &RootKeys| keys.stored_secrets.seal(&random, "x", b"kept").unwrap();
+        let (derived, first, rotated, other) = (keys(&[]), keys(&[1]), keys(&[2, 1]), keys(&[3]));
+        for opens in [&derived, &first, &rotated] {
+            assert!(opens.stored_secrets.open("x", &seal(&derived)).is_some());
+        }
+        assert!(rotated.stored_secrets.open("x", &seal(&first)).is_some());
+        assert!(first.stored_secrets.open("x", &seal(&rotated)).is_none(), "the first of the ring seals");
+        assert!(other.stored_secrets.open("x", &seal(&first)).is_none(), "another key opens nothing");
     }
 }

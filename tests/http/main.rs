@@ -11,6 +11,7 @@
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
 mod callers;
+mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;

@@ -23,6 +23,7 @@ use crate::stripe::StripeKeys;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::Provider;
 
 /// Provider applications by kind.
@@ -60,6 +61,8 @@ pub struct App {
     pub token_guesses: TokenGuesses,
     /// Opens Stripe accounts.
     pub stripe_keys: StripeKeys,
+    /// Which event streams are open.
+    pub event_streams: Streams,
     /// Takes mail to be sent.
     pub mailer: Mailer,
     /// Set when the process is about to stop.

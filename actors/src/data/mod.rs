@@ -9,7 +9,9 @@ pub mod client_secrets;
 pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
 pub mod entitlements;
+pub mod events;
 pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
@@ -21,6 +23,7 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -37,6 +40,8 @@ pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub mod tier_prices;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -53,6 +58,8 @@ pub fn statements() -> Vec<&'static Statement> {
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
@@ -64,6 +71,7 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
@@ -80,6 +88,8 @@ pub fn statements() -> Vec<&'static Statement> {
         stripe_subscriptions::STATEMENTS,
         tier_prices::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

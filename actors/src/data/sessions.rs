@@ -1,5 +1,6 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use super::ended_sessions;
 use super::entitlements::{PlanGrant, SubscriptionGrant};
 use super::login_events::{self, Login, SeenFrom};
 use crate::clock::Millis;
@@ -222,6 +223,7 @@ pub(crate) fn open(
     let login = signed_in.login(&new.public_id, now);
     if subject.ended_at.is_none() {
         login_events::succeeded(tx, &login, signed_in.user_id)?;
+        ended_sessions::record_created(tx, &subject, signed_in.method, now)?;
     } else {
         login_events::failed(tx, &login, Some(signed_in.user_id), "signed_out")?;
     }

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{Mint, Plan};
+use super::{Mint, Plan, Receivers};
 
 /// 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
 const BEGINNING: Millis = 1_767_225_600_000;
@@ -91,6 +91,11 @@ impl World {
 
     pub(crate) fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// Lets the outbox deliver to `receivers`.
+    pub(crate) async fn deliver_to(&self, receivers: &Receivers) {
+        self.system.deliver_through(receivers.port(), self.clock.clone()).await;
     }
 
     /// The name that the death bell tells.

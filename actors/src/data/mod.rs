@@ -36,6 +36,7 @@ pub mod signing_keys;
 pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
+pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub mod tier_prices;
@@ -83,7 +84,7 @@ pub fn statements() -> Vec<&'static Statement> {
         signing_keys::STATEMENTS,
         stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
-        stripe_effects::STATEMENTS,
+        stripe_entitlements::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
         tier_prices::STATEMENTS,

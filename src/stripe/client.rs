@@ -10,7 +10,7 @@ use crate::config::secret::Secret;
 use crate::upstream::{HttpClient, UpstreamError};
 
 /// Why a call brought no answer. Fit for a log: no secret, nothing personal.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, PartialEq, Eq, Error)]
 pub enum StripeError {
     /// No answer, or none of Stripe's.
     #[error(transparent)]

@@ -9,12 +9,19 @@ use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
-    members, oidc, orgs, platform, services, sessions, webhooks,
+    members, oidc, orgs, platform, services, sessions, tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 #[must_use]
 pub fn routes() -> Vec<At> {
+    let mut routes = of_sign_in();
+    routes.extend(of_administration());
+    routes
+}
+
+/// What apps, terminals and the people who sign in use.
+fn of_sign_in() -> Vec<At> {
     vec![
         at("/health/live").get(health::live),
         at("/health/ready").get(health::ready),
@@ -26,8 +33,13 @@ pub fn routes() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
+        at("/oauth/introspect").post(tokens::handlers::introspect),
+        at("/oauth/revoke").post(tokens::handlers::revoke),
         at("/api/auth/refresh").post(sessions::handlers::refresh),
         at("/api/auth/logout").post(sessions::handlers::logout),
+        at("/api/auth/sessions").get(sessions::own::list).delete(sessions::own::end_others),
+        at("/api/auth/sessions/{id}").delete(sessions::own::end_one),
         // Devices.
         at("/auth/device/code").post(device::handlers::issue),
         at("/oauth/device_authorization").post(device::handlers::issue),
@@ -50,13 +62,13 @@ pub fn routes() -> Vec<At> {
         at("/internal/billing/replay").post(billing::operations::replay),
         at("/api/billing/checkout").post(billing::checkout::checkout),
         at("/api/billing/portal").post(billing::checkout::portal),
-        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
-        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
-        at("/api/organizations/{org}/stripe-account")
-            .get(billing::accounts::show)
-            .post(billing::accounts::save)
-            .delete(billing::accounts::remove),
         at("/api/subscription").get(billing::handlers::subscription),
+    ]
+}
+
+/// What administrators of organizations and platform owners use.
+fn of_administration() -> Vec<At> {
+    vec![
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)
@@ -91,6 +103,12 @@ pub fn routes() -> Vec<At> {
             .get(credentials::handlers::show)
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
+        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
+        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
+        at("/api/organizations/{org}/stripe-account")
+            .get(billing::accounts::show)
+            .post(billing::accounts::save)
+            .delete(billing::accounts::remove),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
         // What happens in an organization, for those who want to hear of it.
         at("/api/organizations/{org}/events").get(events::handlers::follow),

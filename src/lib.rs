@@ -34,6 +34,7 @@ pub mod state;
 pub mod stripe;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
 pub mod webhooks;
 

@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -24,9 +25,12 @@ pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod presented_refresh;
+pub mod redirect_origins;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -50,6 +54,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        access_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
@@ -75,12 +80,15 @@ pub fn statements() -> Vec<&'static Statement> {
         outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        redirect_origins::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
         stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,

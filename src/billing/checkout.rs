@@ -7,12 +7,14 @@
 //! ```
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use actix_web::rt::time::sleep;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::checkouts::{
-    BeginCheckout, Checkout, CheckoutBuyer, CheckoutIsClosed, CheckoutIsOpen, CheckoutRefusal,
-    CustomerOfBuyer,
+    AbandonCheckout, BeginCheckout, Checkout, CheckoutBuyer, CheckoutIsClosed, CheckoutIsOpen,
+    CheckoutRefusal, CustomerOfBuyer,
 };
 use gatehouse_actors::data::services::ServiceById;
 use gatehouse_actors::stripe_event_actor::StripeAccount;
@@ -32,6 +34,9 @@ use crate::upstream::HttpClient;
 
 type Answer = Result<HttpResponse, Error>;
 type Admin = Call<OrganizationCaller<AtLeastAdmin, Active>, Fields>;
+
+const ATTEMPTS: usize = 6;
+const BEHIND_A_TWIN: Duration = Duration::from_millis(400);
 
 /// Who buys, and what is written on the purchase.
 struct Buyer {
@@ -104,12 +109,13 @@ pub async fn organization_portal(app: Data<App>, request: HttpRequest, call: Adm
 
 /// The page for a purchase, whichever request of its buyer asks for it.
 async fn open(app: &App, http: &HttpClient, buyer: &Buyer, wish: &Wish) -> Result<String, Error> {
-    // The second time around there is nothing left to close.
-    for _ in 0..2 {
+    // The second time around there is nothing left to close. More often only behind a twin of this request.
+    for _ in 0..ATTEMPTS {
         let now = app.clock.now();
         let begin = BeginCheckout {
             buyer: buyer.buyer,
             wanted: wish.wanted.clone(),
+            quantity: i64::try_from(wish.quantity).unwrap_or(1),
             success_url: wish.success_url.clone(),
             cancel_url: wish.cancel_url.clone(),
             idempotency_key: app.random.uuid(now),
@@ -129,7 +135,24 @@ async fn open(app: &App, http: &HttpClient, buyer: &Buyer, wish: &Wish) -> Resul
                     success_url: &wish.success_url,
                     cancel_url: &wish.cancel_url,
                 };
-                let session = sale::open(&stripe, sale, &idempotency_key).await.map_err(failed)?;
+                let session = match sale::open(&stripe, sale, &idempotency_key).await {
+                    Ok(session) => session,
+                    // Stripe is answering the twin of this request: then its page will be there.
+                    Err(StripeError::Refused { status: 409, .. }) => {
+                        sleep(BEHIND_A_TWIN).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        if let StripeError::Refused { .. } = error {
+                            let abandon = AbandonCheckout { buyer: buyer.buyer, idempotency_key };
+                            app.store
+                                .write(abandon)
+                                .await
+                                .map_err(|error| Error::from_op(error, unrefused))?;
+                        }
+                        return Err(failed(error));
+                    }
+                };
                 let expires_at = session.expires_at.map_or(now + 60_000, |seconds| seconds * 1000);
                 let url = session.url.ok_or_else(|| failed_with("the checkout has no address"))?;
                 let is_open = CheckoutIsOpen {

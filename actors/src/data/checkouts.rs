@@ -28,6 +28,8 @@ statements! {
     CHECKOUT_IS_OPEN = "UPDATE stripe_checkouts SET session_id = $1, url = $2, expires_at = $3 \
         WHERE buyer = $4 AND idempotency_key = $5";
     DROP_CHECKOUT = "DELETE FROM stripe_checkouts WHERE buyer = $1 AND session_id = $2";
+    ABANDON_CHECKOUT = "DELETE FROM stripe_checkouts WHERE buyer = $1 AND idempotency_key = $2 \
+        AND session_id IS NULL";
     FORGET_CHECKOUT = "DELETE FROM stripe_checkouts WHERE buyer = $1";
     OWN_ACCOUNT = "SELECT secret_key_sealed FROM stripe_accounts WHERE org_id = $1";
 }
@@ -118,6 +120,8 @@ pub struct BeginCheckout {
     pub buyer: CheckoutBuyer,
     /// Public id of the plan, or id of the tier.
     pub wanted: String,
+    /// Seats.
+    pub quantity: i64,
     /// Where the buyer goes afterwards: part of what is asked for.
     pub success_url: String,
     /// Where the buyer goes who changes their mind.
@@ -190,8 +194,14 @@ impl WriteOp for BeginCheckout {
         }
         let account = self.buyer.account(tx)?;
         let customer = self.buyer.customer(tx, account.org_id)?;
-        let wanted =
-            serde_json::json!([account.org_id, self.wanted, price, self.success_url, self.cancel_url]);
+        let wanted = serde_json::json!([
+            account.org_id,
+            self.wanted,
+            price,
+            self.quantity,
+            self.success_url,
+            self.cancel_url
+        ]);
         let wanted = wanted.to_string();
         let make = |idempotency_key| Checkout::Make { account, idempotency_key, price, customer };
         match self.begun(tx)?.filter(|begun| self.now < begun.expires_at) {
@@ -275,6 +285,25 @@ impl WriteOp for CheckoutIsOpen {
         let buyer = self.buyer.key();
         let values = values![&self.session_id, &self.url, self.expires_at, &buyer, &self.idempotency_key];
         tx.execute(CHECKOUT_IS_OPEN, values)?;
+        Ok(())
+    }
+}
+
+/// Stripe refused to make the page. It would refuse the same key again, so another attempt gets another one.
+#[derive(Debug, Clone)]
+pub struct AbandonCheckout {
+    /// Who buys.
+    pub buyer: CheckoutBuyer,
+    /// That of the purchase.
+    pub idempotency_key: String,
+}
+
+impl WriteOp for AbandonCheckout {
+    type Output = ();
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<()>> {
+        tx.execute(ABANDON_CHECKOUT, values![&self.buyer.key(), &self.idempotency_key])?;
         Ok(())
     }
 }

@@ -43,6 +43,7 @@ pub mod stripe_effects;
 pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
+pub(crate) mod subscription_events;
 pub mod tier_prices;
 pub mod users;
 pub mod webhook_deliveries;
@@ -96,6 +97,7 @@ pub fn statements() -> Vec<&'static Statement> {
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
         tier_prices::STATEMENTS,
+        subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
 use super::checkouts::{forget_of_organization, forget_of_user};
-use super::events::{self, EventType};
+use super::subscription_events;
 use crate::clock::Millis;
 use crate::engine::{Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -36,9 +36,6 @@ statements! {
         ON o.id = b.billed_org_id WHERE b.billed_org_id > 0 AND b.grants_until <= $1 \
         AND o.tier_id = b.tier_id AND o.tier_id <> 'tier_free' AND NOT EXISTS (SELECT 1 FROM stripe_subscriptions c \
         WHERE c.billed_org_id = b.billed_org_id AND c.tier_id IS NOT NULL AND c.grants_until > $1)";
-    SUBSCRIPTION_FOR_FEED = "SELECT u.org_id, b.public_id, u.public_id, s.public_id, p.public_id, b.status \
-        FROM subscriptions b JOIN users u ON u.id = b.user_id JOIN services s ON s.id = b.service_id \
-        JOIN plans p ON p.id = b.plan_id WHERE b.user_id = $1 AND b.service_id = $2";
 }
 
 /// The tier of an organization that pays for none.
@@ -66,14 +63,9 @@ pub(crate) fn entitle_user(
     if gets.grants_until.is_some() {
         forget_of_user(tx, user_id, service_id)?;
     }
-    let event_type = match &has {
-        Some(has) if *has == gets => return Ok(()),
-        Some(has) if has.grants_until.is_some() && gets.grants_until.is_none() => {
-            EventType::SubscriptionEnded
-        }
-        Some(_) => EventType::SubscriptionUpdated,
-        None => EventType::SubscriptionCreated,
-    };
+    if has.as_ref() == Some(&gets) {
+        return Ok(());
+    }
     let Has { plan_id, status, period_end, quantity, grants_until, cancels_at, stripe_id } = &gets;
     let (plan_id, until, cancels_at) = (*plan_id, *grants_until, *cancels_at);
     let values = values![
@@ -105,7 +97,8 @@ pub(crate) fn entitle_user(
         ];
         tx.execute(INSERT_SUBSCRIPTION, values)?;
     }
-    tell(tx, (user_id, service_id), event_type, now)
+    let before = has.as_ref().map(|has| has.status.as_str());
+    subscription_events::record(tx, (user_id, service_id), before, now)
 }
 
 fn has(tx: &mut WriteTx<'_>, user_id: i64, service_id: i64) -> Result<Option<Has>, StoreError> {
@@ -155,26 +148,6 @@ fn gets(
         }),
         (None, None) => None,
     })
-}
-
-/// Tells the organization's feed.
-fn tell(
-    tx: &mut WriteTx<'_>,
-    (user_id, service_id): (i64, i64),
-    event_type: EventType,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let (org_id, data) = tx.one(SUBSCRIPTION_FOR_FEED, values![user_id, service_id], |row| {
-        let data = json!({
-            "subscription_id": row.get::<String>(1)?,
-            "user_id": row.get::<String>(2)?,
-            "service_id": row.get::<String>(3)?,
-            "plan_id": row.get::<String>(4)?,
-            "status": row.get::<String>(5)?,
-        });
-        Ok((row.get::<i64>(0)?, data))
-    })?;
-    events::record(tx, org_id, (event_type, &data), now)
 }
 
 /// Puts an organization on the tier that it pays for.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gatehouse_actors::data::sealed_columns::{
-    OAUTH_CREDENTIALS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS, SealedColumn, SealedRow,
-    WEBHOOKS,
+    OAUTH_CREDENTIALS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS, STRIPE_KEYS,
+    STRIPE_SECRETS, SealedColumn, SealedRow, WEBHOOKS,
 };
 
 use super::random::Random;
@@ -13,6 +13,7 @@ use super::sealed::Sealer;
 use super::signing_key;
 use crate::delivery::webhook::seal_context;
 use crate::http::connection::SecretPlace;
+use crate::stripe::keys::{SECRET_KEY, WEBHOOK_SECRETS, seal_place};
 
 /// A column, its ring of keys, and the context of a row.
 pub struct Sealed {
@@ -30,6 +31,16 @@ pub const ALL: &[Sealed] = &[
         context: |_| signing_key::SEAL_CONTEXT.to_owned(),
     },
     Sealed { column: &OAUTH_CREDENTIALS, ring: |keys| &keys.stored_secrets, context: of_credential },
+    Sealed {
+        column: &STRIPE_KEYS,
+        ring: |keys| &keys.stored_secrets,
+        context: |row| seal_place(row.id, SECRET_KEY),
+    },
+    Sealed {
+        column: &STRIPE_SECRETS,
+        ring: |keys| &keys.stored_secrets,
+        context: |row| seal_place(row.id, WEBHOOK_SECRETS),
+    },
     Sealed { column: &WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
     Sealed { column: &PREVIOUS_OF_WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
 ];

@@ -17,6 +17,8 @@ pub struct RootKeys {
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
     pub refresh_tokens: hmac::Key,
+    /// Knows the operator's own commands.
+    pub operator: hmac::Key,
     /// Hashes user codes: too short for a plain hash to hide them.
     pub user_codes: hmac::Key,
 }
@@ -47,6 +49,7 @@ impl RootKeys {
             signing_keys: Sealer::new(&ring("signing keys")),
             cookies: Sealer::new(&ring("cookies")),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
+            operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
     }

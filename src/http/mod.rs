@@ -24,6 +24,7 @@ pub mod last_used;
 pub mod management;
 pub mod objects;
 pub mod observe;
+pub mod operator;
 pub mod origin;
 pub mod page;
 pub mod redirect;

@@ -4,8 +4,10 @@ pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod checkouts;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
 pub mod ended_sessions;
@@ -37,13 +39,16 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
+pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
+pub(crate) mod subscription_events;
+pub mod tier_prices;
 pub mod token_binding;
 pub mod used_assertions;
-pub(crate) mod subscription_events;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -58,8 +63,10 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        checkouts::STATEMENTS,
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
+        dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,
@@ -90,10 +97,12 @@ pub fn statements() -> Vec<&'static Statement> {
         sign_in::STATEMENTS,
         presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
-        stripe_effects::STATEMENTS,
+        stripe_entitlements::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        tier_prices::STATEMENTS,
         token_binding::STATEMENTS,
         used_assertions::STATEMENTS,
         subscription_events::STATEMENTS,

@@ -15,6 +15,11 @@ statements! {
     SEALED_CREDENTIALS = "SELECT id, client_secret_sealed, CAST(org_id AS TEXT), provider, version_id, client_id, issuer \
         FROM oauth_credentials WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
     RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
+    SEALED_STRIPE_KEYS = "SELECT org_id, secret_key_sealed FROM stripe_accounts WHERE org_id > $1 ORDER BY org_id LIMIT $2";
+    RESEAL_STRIPE_KEY = "UPDATE stripe_accounts SET secret_key_sealed = $1 WHERE org_id = $2";
+    SEALED_STRIPE_SECRETS = "SELECT org_id, webhook_secrets_sealed FROM stripe_accounts WHERE org_id > $1 \
+        ORDER BY org_id LIMIT $2";
+    RESEAL_STRIPE_SECRETS = "UPDATE stripe_accounts SET webhook_secrets_sealed = $1 WHERE org_id = $2";
     SEALED_WEBHOOKS = "SELECT id, secret_sealed, public_id FROM webhooks WHERE id > $1 AND secret_sealed IS NOT NULL \
         ORDER BY id LIMIT $2";
     RESEAL_WEBHOOK = "UPDATE webhooks SET secret_sealed = $1 WHERE id = $2";
@@ -49,6 +54,22 @@ pub const OAUTH_CREDENTIALS: SealedColumn = SealedColumn {
     rows: SEALED_CREDENTIALS,
     places: 5,
     update: RESEAL_CREDENTIAL,
+};
+
+/// `stripe_accounts.secret_key_sealed`, whose row id is the organization's.
+pub const STRIPE_KEYS: SealedColumn = SealedColumn {
+    name: "stripe_accounts.secret_key_sealed",
+    rows: SEALED_STRIPE_KEYS,
+    places: 0,
+    update: RESEAL_STRIPE_KEY,
+};
+
+/// `stripe_accounts.webhook_secrets_sealed`, whose row id is the organization's.
+pub const STRIPE_SECRETS: SealedColumn = SealedColumn {
+    name: "stripe_accounts.webhook_secrets_sealed",
+    rows: SEALED_STRIPE_SECRETS,
+    places: 0,
+    update: RESEAL_STRIPE_SECRETS,
 };
 
 /// `webhooks.secret_sealed`; in its place: the public id.

@@ -44,14 +44,23 @@ impl CookieJar {
     /// Opens the cookie called `name`. A cookie that is missing, given twice, damaged or foreign is no cookie.
     #[must_use]
     pub fn open<T: DeserializeOwned>(self, sealer: &Sealer, request: &HttpRequest, name: &str) -> Option<T> {
+        let sealed = URL_SAFE_NO_PAD.decode(self.text(request, name)?).ok()?;
+        serde_json::from_slice(&sealer.open(name, &sealed)?).ok()
+    }
+
+    /// The value of the cookie called `name`. A cookie that is missing or given twice is no cookie.
+    #[must_use]
+    pub fn text<'r>(self, request: &'r HttpRequest, name: &str) -> Option<&'r str> {
         let full_name = self.name(name);
         let mut found = cookies(request).filter(|(key, _)| *key == full_name);
         let (_, text) = found.next()?;
-        if found.next().is_some() {
-            return None;
-        }
-        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        serde_json::from_slice(&sealer.open(name, &sealed)?).ok()
+        if found.next().is_some() { None } else { Some(text) }
+    }
+
+    /// A cookie whose value is opaque by itself, such as a token. It lives for `seconds`.
+    #[must_use]
+    pub fn plain(self, name: &str, value: String, seconds: i64) -> Cookie<'static> {
+        self.build(name, value, seconds)
     }
 
     /// The names, without prefix, of the request's cookies that begin with `prefix`.

@@ -38,8 +38,8 @@ impl Dialect {
             "/oauth/introspect",
             "/oauth/revoke",
         ];
-        const PAGES: [&str; 6] =
-            ["/auth/", "/oauth/authorize", "/activate", "/invitations/", "/dev", "/docs"];
+        const PAGES: [&str; 7] =
+            ["/auth/", "/oauth/authorize", "/oauth/consent", "/activate", "/invitations/", "/dev", "/docs"];
         if OAUTH.iter().any(|route| path.starts_with(route)) {
             return Self::OAuth;
         }

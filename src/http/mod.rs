@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod address;
 pub mod body;
+pub mod browser_session;
 pub mod caller;
 pub mod client;
 pub mod cookie;
@@ -17,6 +18,7 @@ pub mod objects;
 pub mod observe;
 pub mod origin;
 pub mod page;
+pub mod prefetch;
 pub mod redirect;
 pub mod resource;
 pub mod scope;

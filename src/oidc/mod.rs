@@ -33,7 +33,8 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
         "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
         ],
@@ -47,6 +48,7 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     }))

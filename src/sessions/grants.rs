@@ -51,7 +51,8 @@ pub(super) async fn authorization_code(
             CodeRefusal::Unknown
             | CodeRefusal::OtherClient
             | CodeRefusal::Expired
-            | CodeRefusal::OrganizationNotActive => invalid(),
+            | CodeRefusal::OrganizationNotActive
+            | CodeRefusal::SignedOut => invalid(),
         })
     })?;
     match redemption {

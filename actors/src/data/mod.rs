@@ -3,7 +3,9 @@
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod browser_sessions;
 pub mod client_secrets;
+pub mod consents;
 pub mod device_codes;
 pub mod end_users;
 pub mod installation;
@@ -31,7 +33,9 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        browser_sessions::STATEMENTS,
         client_secrets::STATEMENTS,
+        consents::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         installation::STATEMENTS,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::consents;
 use super::plans::{self, Plan};
 use super::{json_list, looks_like_public_id, string_list};
 use crate::clock::Millis;
@@ -487,6 +488,7 @@ impl WriteOp for DeleteService {
         tx.execute(DELETE_SERVICE, values![now, service.id])?;
         let ended = tx.execute(END_SESSIONS_OF_SERVICE, values![now, service.id])?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
+        consents::forget_service(tx, service.id)?;
         let metadata = json!({
             "slug": service.slug,
             "client_id": service.client_id,

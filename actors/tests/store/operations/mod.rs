@@ -1,6 +1,8 @@
 //! Every operation, every refusal, every constraint.
 
 mod authorization_codes;
+mod browser_sessions;
+mod consents;
 mod device_codes;
 mod device_grant;
 mod end_users;

@@ -116,7 +116,13 @@ mod tests {
     fn a_cookie_opens_beside_those_of_other_programs_and_under_its_own_name_only() {
         let sealer = Sealer::new(&[[3; 32]]);
         let ours = JAR.seal(&sealer, &Random::default(), ("a", &7_u32), 60).unwrap();
-        assert!(ours.to_string().starts_with("__Host-a="));
+        let token = JAR.plain("a", "token".to_owned(), 60).to_string();
+        for cookie in [ours.to_string(), token] {
+            assert!(cookie.starts_with("__Host-a="), "{cookie}");
+            for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=60"] {
+                assert!(cookie.split("; ").any(|part| part == attribute), "no {attribute} in {cookie}");
+            }
+        }
         let value = ours.value().as_bytes();
         let header = |parts: &[&[u8]]| parts.concat();
         assert_eq!(opened(&sealer, &header(&[b"__Host-a=", value])), Some(7));

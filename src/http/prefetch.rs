@@ -26,8 +26,6 @@ pub fn refuse(request: &HttpRequest) -> Result<(), Error> {
 mod tests {
     use actix_web::test::TestRequest;
 
-    use super::*;
-
     #[test]
     fn only_what_happens_ahead_is_refused() {
         for (name, value, refused) in [

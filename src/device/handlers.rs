@@ -158,7 +158,8 @@ pub async fn decide(app: Data<App>, request: HttpRequest, call: Call<Anonymous, 
         _ => return Err(Error::invalid("decision", "The decision must be approve or deny.")),
     };
     let (id, user_id) = (activation.device_code_id, activation.user_id);
-    let decide = DecideDeviceCode { id, user_id, approve, now: app.clock.now() };
+    let now = app.clock.now();
+    let decide = DecideDeviceCode { id, user_id, approve, event_public_id: app.random.uuid(now), now };
     let code: DeviceCode = app.store.write(decide).await.map_err(|error| Error::from_op(error, refused))?;
     log::info!(approved = approve, client_id = code.client_id.as_str(); "device decided");
     let page = DeviceOutcome { approved: approve, service_name: code.service_name };

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::USER_AGENT;
+use gatehouse_actors::data::login_events::SeenFrom;
 use ipnet::IpNet;
+
+use crate::state::App;
 
 /// The address of the client, as far as it can be trusted. `X-Forwarded-For` is read from the right: each trusted
 /// proxy vouches for the entry before its own; the first untrusted one is the client.
@@ -37,6 +40,17 @@ const USER_AGENT_LENGTH: usize = 200;
 pub fn user_agent(request: &HttpRequest) -> String {
     let text = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     text.chars().take(USER_AGENT_LENGTH).collect()
+}
+
+/// From where a sign-in comes, for its event.
+#[must_use]
+pub fn seen_from(app: &App, request: &HttpRequest) -> SeenFrom {
+    SeenFrom {
+        ip_address: client_address(request, &app.config.trusted_proxies)
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        user_agent: user_agent(request),
+    }
 }
 
 /// The address as a key for limits: an IPv6 client owns its whole /64.

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gatehouse_actors::data::browser_sessions::{BrowserToken, NewBrowserSession};
+use gatehouse_actors::data::browser_sessions::NewBrowserSession;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
 use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
 use gatehouse_actors::data::sign_in::{
@@ -13,14 +13,15 @@ use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
-use super::answer;
 use super::consent::{self, Realm};
 use super::departure::{callback_uri, http_client, provider_failed};
 use super::state::{LoginState, Purpose, WebRequest};
+use super::{answer, failure};
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
+use crate::http::address::seen_from;
 use crate::http::browser_session;
 use crate::http::email;
 use crate::http::input::Params;
@@ -51,7 +52,10 @@ pub(super) async fn arrive(
     claim(app, &login).await?;
     let outcome = match params.get("code") {
         // RFC 6749, section 4.1.2.1: the person or the provider said no.
-        None => cancelled(&login, params.get("error")),
+        None => {
+            failure::note(app, request, &login, failure::of_provider_error(params.get("error"))).await;
+            cancelled(&login, params.get("error"))
+        }
         Some(code) => signed_in(app, request, &login, (code, params.get("iss"))).await,
     };
     let mut response = match (outcome, &login.purpose) {
@@ -136,24 +140,55 @@ async fn signed_in(
         code_verifier: &login.code_verifier,
         iss,
     };
-    let sign_in = provider
-        .sign_in(http_client(request)?, &*app.clock, &exchange)
-        .await
-        .map_err(|error| provider_failed(&error))?;
+    let sign_in = match provider.sign_in(http_client(request)?, &*app.clock, &exchange).await {
+        Ok(sign_in) => sign_in,
+        Err(error) => {
+            failure::note(app, request, login, failure::of_upstream(&error)).await;
+            return Err(provider_failed(&error));
+        }
+    };
     if let Purpose::Web(web) = &login.purpose {
         check_age(login, web, sign_in.identity.auth_time)?;
     }
     let amr = tame(&sign_in.identity.amr);
     let arrival = arrival(app, request, login, sign_in.identity);
-    match &login.purpose {
-        Purpose::Web(web) => {
-            let browser = browser_session::presented(app, request, &login.org_slug);
-            complete_web(app, request, login, Arrived { arrival, amr, browser }, web).await
-        }
+    let completed = match &login.purpose {
+        Purpose::Web(web) => complete_web(app, request, login, (arrival, amr), web).await,
         Purpose::Device { device_code_id, user_code } => {
             complete_device(app, login, arrival, (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
+    };
+    match completed {
+        Ok(response) => Ok(response),
+        Err(Incomplete::Refused(refusal)) => {
+            failure::note(app, request, login, failure::of_refusal(&refusal)).await;
+            refused(login, refusal)
+        }
+        Err(Incomplete::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a sign-in that the provider confirmed leads to nothing.
+enum Incomplete {
+    /// The person is not let in.
+    Refused(SignInRefusal),
+    /// Something is wrong on our side.
+    Failed(Error),
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<OpError<SignInRefusal>> for Incomplete {
+    fn from(error: OpError<SignInRefusal>) -> Self {
+        match error {
+            OpError::Refused(refusal) => Self::Refused(refusal),
+            OpError::Store(error) => Self::Failed(error.into()),
+        }
     }
 }
 
@@ -206,35 +241,26 @@ fn tame(amr: &[String]) -> Vec<String> {
     amr.iter().filter(short).take(8).cloned().collect()
 }
 
-/// A person who came to an app, and the session that the browser had before.
-struct Arrived {
-    arrival: Arrival,
-    amr: Vec<String>,
-    browser: Option<BrowserToken>,
-}
-
+/// Hands the app its code, or asks for consent first, and signs the browser in.
 async fn complete_web(
     app: &App,
     request: &HttpRequest,
     login: &LoginState,
-    arrived: Arrived,
+    (arrival, amr): (Arrival, Vec<String>),
     web: &WebRequest,
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let (code_secret, browser_secret): (TokenSecret, TokenSecret) = (app.random.bytes(), app.random.bytes());
     let complete = CompleteWebSignIn {
-        arrival: arrived.arrival,
+        arrival,
         service_id: login.service_id,
         browser: NewBrowserSession {
             secret_hash: sha256(&browser_secret),
-            amr: arrived.amr,
-            replaces: arrived.browser,
+            amr,
+            replaces: browser_session::presented(app, request, &login.org_slug),
         },
-        request: web.code_request(sha256(&code_secret)),
+        request: web.code_request(sha256(&code_secret), seen_from(app, request)),
     };
-    let done = match app.store.write(complete).await {
-        Ok(done) => done,
-        Err(error) => return refused(login, error),
-    };
+    let done = app.store.write(complete).await?;
     let mut response = match done.authorized {
         Authorized::Code(id) => answer::code(app, &web.destination, id, &code_secret),
         Authorized::ConsentNeeded => {
@@ -253,12 +279,9 @@ async fn complete_device(
     login: &LoginState,
     arrival: Arrival,
     (device_code_id, user_code): (i64, &str),
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id };
-    let user_id = match app.store.write(complete).await {
-        Ok(user_id) => user_id,
-        Err(error) => return refused(login, error),
-    };
+    let user_id = app.store.write(complete).await?;
     let activation = Activation {
         device_code_id,
         user_id,
@@ -278,42 +301,38 @@ async fn complete_invitation(
     login: &LoginState,
     arrival: Arrival,
     token: &str,
-) -> Result<HttpResponse, Error> {
+) -> Result<HttpResponse, Incomplete> {
     let complete = CompleteBareSignIn { arrival, service_id: login.service_id };
-    let user_id = match app.store.write(complete).await {
-        Ok(user_id) => user_id,
-        Err(error) => return refused(login, error),
-    };
+    let user_id = app.store.write(complete).await?;
     let mut response = see_other(invitation::CONFIRM_PATH);
     let cookie = invitation::claim(app, token, user_id)?;
     response.add_cookie(&cookie).map_err(Error::internal)?;
     Ok(response)
 }
 
-fn refused(login: &LoginState, error: OpError<SignInRefusal>) -> Result<HttpResponse, Error> {
+fn refused(login: &LoginState, refusal: SignInRefusal) -> Result<HttpResponse, Error> {
     let display = |name: &str| {
         name.parse::<ProviderKind>().map_or_else(|_| name.to_owned(), |kind| kind.display_name().to_owned())
     };
-    if let OpError::Refused(SignInRefusal::EmailInUse(in_use)) = &error {
-        let page = EmailInUse {
-            email: in_use.email.clone(),
-            existing_provider: display(&in_use.existing_provider),
-            attempted_provider: display(&login.provider),
-        };
-        return Ok(respond(&page, Code::Conflict.row().1));
-    }
-    Err(Error::from_op(error, |refusal| match refusal {
-        SignInRefusal::ServiceGone => Error::new(Code::NotFound, "This service does not exist any more."),
-        SignInRefusal::OrganizationNotActive(status) => Error::not_active(&status),
+    match refusal {
+        SignInRefusal::ServiceGone => {
+            Err(Error::new(Code::NotFound, "This service does not exist any more."))
+        }
+        SignInRefusal::OrganizationNotActive(status) => Err(Error::not_active(&status)),
         SignInRefusal::OtherUser => {
             let error = Error::bad_request("Another person signed in than the id_token_hint names.");
-            error.oauth("login_required")
+            Err(error.oauth("login_required"))
         }
-        SignInRefusal::DeviceCode(refusal) => device_code_refused(refusal),
-        SignInRefusal::EmailInUse(_) => {
-            Error::new(Code::Conflict, "This address belongs to another account.")
+        SignInRefusal::DeviceCode(refusal) => Err(device_code_refused(refusal)),
+        SignInRefusal::EmailInUse(in_use) => {
+            let page = EmailInUse {
+                email: in_use.email,
+                existing_provider: display(&in_use.existing_provider),
+                attempted_provider: display(&login.provider),
+            };
+            Ok(respond(&page, Code::Conflict.row().1))
         }
-    }))
+    }
 }
 
 fn device_code_refused(refusal: DeviceCodeRefusal) -> Error {

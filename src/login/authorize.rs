@@ -14,6 +14,7 @@ use super::state::{Destination, Purpose};
 use super::{answer, pushed};
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::Error;
+use crate::http::address::seen_from;
 use crate::http::browser_session;
 use crate::http::input::Params;
 use crate::http::redirect::with_params;
@@ -115,7 +116,7 @@ async fn sign_on(visit: &Visit<'_>, asked: &Asked, session: &BrowserSession, tok
         token,
         org_id: service.org_id,
         service_id: service.id,
-        request: web.code_request(sha256(&secret)),
+        request: web.code_request(sha256(&secret), seen_from(app, request)),
         now: app.clock.now(),
     };
     match app.store.write(go_on).await {

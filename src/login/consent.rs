@@ -19,6 +19,7 @@ use super::state::WebRequest;
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::{Code, Error};
+use crate::http::address::seen_from;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Form, Params, Query};
 use crate::http::origin::check_origin;
@@ -139,7 +140,7 @@ async fn allow(app: &App, request: &HttpRequest, question: &Question) -> Answer 
         org_id: question.org_id,
         user_id: question.user_id,
         service_id: question.service_id,
-        code: question.web.code(sha256(&secret)),
+        code: question.web.code(sha256(&secret), seen_from(app, request)),
         now: app.clock.now(),
     };
     let id = app.store.write(grant).await.map_err(|error| Error::from_op(error, refused))?;

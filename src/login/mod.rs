@@ -24,6 +24,7 @@ mod arrival;
 mod authorize;
 pub mod consent;
 mod departure;
+mod failure;
 pub mod handlers;
 mod pushed;
 mod request;

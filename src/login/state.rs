@@ -2,6 +2,7 @@
 
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
+use gatehouse_actors::data::login_events::SeenFrom;
 use gatehouse_actors::data::sign_in::CodeRequest;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,7 @@ pub(super) struct WebRequest {
 
 impl WebRequest {
     /// The code that the app is to get.
-    pub(super) fn code(&self, secret_hash: [u8; 32]) -> NewAuthorizationCode {
+    pub(super) fn code(&self, secret_hash: [u8; 32], seen_from: SeenFrom) -> NewAuthorizationCode {
         NewAuthorizationCode {
             secret_hash,
             redirect_uri: self.destination.redirect_uri.clone(),
@@ -64,13 +65,14 @@ impl WebRequest {
             code_challenge: self.code_challenge.clone(),
             scope: self.scope.clone(),
             nonce: self.nonce.clone(),
+            seen_from,
         }
     }
 
     /// What the app asks for, as far as the person decides it.
-    pub(super) fn code_request(&self, secret_hash: [u8; 32]) -> CodeRequest {
+    pub(super) fn code_request(&self, secret_hash: [u8; 32], seen_from: SeenFrom) -> CodeRequest {
         CodeRequest {
-            code: self.code(secret_hash),
+            code: self.code(secret_hash, seen_from),
             ask_consent: self.ask_consent,
             expected_user: self.expected_user.clone(),
         }

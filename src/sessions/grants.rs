@@ -4,6 +4,7 @@ use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, R
 use gatehouse_actors::data::device_codes::{
     DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
 };
+use gatehouse_actors::data::login_events::NoteRefusedCode;
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sessions::{NewSession, RefreshRefusal, RotateRefreshToken, Rotation};
 use gatehouse_actors::error::OpError;
@@ -44,17 +45,22 @@ pub(super) async fn authorization_code(
         session: new_session(app, &refresh_secret),
         now: app.clock.now(),
     };
-    let redemption = app.store.write(redeem).await.map_err(|error| {
-        Error::from_op(error, |refusal| match refusal {
-            CodeRefusal::CodeVerifier => Error::invalid_grant("The code_verifier does not match."),
-            CodeRefusal::RedirectUri => Error::invalid_grant("The redirect_uri does not match."),
-            CodeRefusal::Unknown
-            | CodeRefusal::OtherClient
-            | CodeRefusal::Expired
-            | CodeRefusal::OrganizationNotActive
-            | CodeRefusal::SignedOut => invalid(),
-        })
-    })?;
+    let redemption = match app.store.write(redeem).await {
+        Ok(redemption) => redemption,
+        Err(OpError::Store(error)) => return Err(error.into()),
+        Err(OpError::Refused(refusal)) => {
+            note_refused(app, (id, sha256(&secret)), refusal).await;
+            return Err(match refusal {
+                CodeRefusal::CodeVerifier => Error::invalid_grant("The code_verifier does not match."),
+                CodeRefusal::RedirectUri => Error::invalid_grant("The redirect_uri does not match."),
+                CodeRefusal::Unknown
+                | CodeRefusal::OtherClient
+                | CodeRefusal::Expired
+                | CodeRefusal::OrganizationNotActive
+                | CodeRefusal::SignedOut => invalid(),
+            });
+        }
+    };
     match redemption {
         CodeRedemption::Granted { grant, nonce } => {
             Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce })
@@ -63,6 +69,25 @@ pub(super) async fn authorization_code(
             log::warn!(client_id = client.client_id.as_str(); "authorization code replayed, session ended");
             Err(invalid())
         }
+    }
+}
+
+/// Notes for the organization's analytics that a sign-in led to nothing. What the client is told does not depend on it.
+async fn note_refused(app: &App, (code_id, secret_hash): (i64, [u8; 32]), refusal: CodeRefusal) {
+    let reason = match refusal {
+        // Anybody may send text that is no code: nothing is known of whom it would be about.
+        CodeRefusal::Unknown => return,
+        CodeRefusal::OtherClient => "other_client",
+        CodeRefusal::Expired => "code_expired",
+        CodeRefusal::RedirectUri => "redirect_uri",
+        CodeRefusal::CodeVerifier => "code_verifier",
+        CodeRefusal::OrganizationNotActive => "organization_not_active",
+        CodeRefusal::SignedOut => "signed_out",
+    };
+    let now = app.clock.now();
+    let note = NoteRefusedCode { public_id: app.random.uuid(now), code_id, secret_hash, reason, now };
+    if let Err(error) = app.store.write(note).await {
+        log::warn!(reason:% = error; "a failed sign-in was not noted");
     }
 }
 

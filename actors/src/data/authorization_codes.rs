@@ -1,6 +1,7 @@
 //! Authorization codes (RFC 6749, section 4.1): made by a web sign-in, redeemed once at the token endpoint.
 
 use super::browser_sessions::{self, REPLACED};
+use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
 use super::string_list;
@@ -15,11 +16,13 @@ pub const CODE_LIFETIME: Millis = 60 * 1000;
 
 statements! {
     INSERT_CODE = "INSERT INTO authorization_codes (secret_hash, org_id, service_id, user_id, provider, \
-        redirect_uri, registered_uri, code_challenge, scope, nonce, authenticated_at, browser_session_id, created_at, \
-        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id";
+        redirect_uri, registered_uri, code_challenge, scope, nonce, ip_address, user_agent, authenticated_at, \
+        browser_session_id, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id";
     CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
         c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
-        s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.browser_session_id, b.ended_reason \
+        s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.ip_address, c.user_agent, c.browser_session_id, \
+        b.ended_reason \
         FROM authorization_codes c JOIN services s ON s.id = c.service_id AND s.deleted_at IS NULL \
         JOIN organizations o ON o.id = c.org_id LEFT JOIN browser_sessions b ON b.id = c.browser_session_id \
         WHERE c.id = $1";
@@ -46,6 +49,8 @@ pub struct NewAuthorizationCode {
     pub scope: String,
     /// OpenID Connect nonce, for the `id_token`.
     pub nonce: Option<String>,
+    /// Where the browser is, for the login event.
+    pub seen_from: SeenFrom,
 }
 
 /// Whom a code speaks for: somebody who just came from a provider, or did so earlier in this browser.
@@ -76,6 +81,8 @@ pub(crate) fn insert(
         &new.code_challenge,
         &new.scope,
         &new.nonce,
+        &new.seen_from.ip_address,
+        &new.seen_from.user_agent,
         holder.authenticated_at,
         holder.browser_session_id,
         now,
@@ -157,8 +164,24 @@ struct StoredCode {
     org_status: String,
     is_platform: bool,
     registered_uri: String,
+    seen_from: SeenFrom,
     browser_session_id: Option<i64>,
     browser_ended: Option<String>,
+}
+
+impl StoredCode {
+    fn signed_in(&self) -> SignedIn<'_> {
+        SignedIn {
+            org_id: self.org_id,
+            service_id: self.service_id,
+            user_id: self.user_id,
+            provider: &self.provider,
+            method: "web",
+            scope: &self.scope,
+            authenticated_at: self.authenticated_at,
+            seen_from: &self.seen_from,
+        }
+    }
 }
 
 impl WriteOp for RedeemAuthorizationCode {
@@ -167,26 +190,20 @@ impl WriteOp for RedeemAuthorizationCode {
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<CodeRedemption, OpError<CodeRefusal>> {
         let Some(code) = self.stored(tx)? else { return Err(OpError::Refused(CodeRefusal::Unknown)) };
+        let signed_in = code.signed_in();
         if code.redeemed_at.is_some() {
             if let Some(session_id) = code.session_id {
                 sessions::end(tx, session_id, "authorization_code_replayed", self.now)?;
             }
+            let login = signed_in.login(&self.session.public_id, self.now);
+            login_events::failed(tx, &login, Some(code.user_id), "code_replayed")?;
             return Ok(CodeRedemption::Replayed);
         }
         self.check(&code).map_err(OpError::Refused)?;
-        let signed_in = SignedIn {
-            org_id: code.org_id,
-            service_id: code.service_id,
-            user_id: code.user_id,
-            provider: &code.provider,
-            method: "web",
-            scope: &code.scope,
-            authenticated_at: code.authenticated_at,
-        };
         let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
         browser_sessions::link(tx, grant.subject.session_id, code.browser_session_id)?;
         tx.execute(REDEEM_CODE, values![self.now, grant.subject.session_id, self.id])?;
-        Ok(CodeRedemption::Granted { grant: Box::new(grant), nonce: code.nonce })
+        Ok(CodeRedemption::Granted { grant: Box::new(grant), nonce: code.nonce.clone() })
     }
 }
 
@@ -212,8 +229,9 @@ impl RedeemAuthorizationCode {
                 org_status: row.get(15)?,
                 is_platform: row.get(16)?,
                 registered_uri: row.get(17)?,
-                browser_session_id: row.get(18)?,
-                browser_ended: row.get(19)?,
+                seen_from: SeenFrom { ip_address: row.get(18)?, user_agent: row.get(19)? },
+                browser_session_id: row.get(20)?,
+                browser_ended: row.get(21)?,
             })
         })?;
         // Hashes of 256-bit secrets: how long the comparison takes tells nothing about the secret.

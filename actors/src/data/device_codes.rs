@@ -1,5 +1,6 @@
 //! Device codes (RFC 8628): issued to a terminal, decided in a browser, redeemed once by the terminal.
 
+use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
 use crate::clock::Millis;
@@ -194,6 +195,37 @@ impl DeviceCode {
         self.org_status == "active"
     }
 
+    /// The terminal is what gets signed in, so its place counts, not that of the browser.
+    fn seen_from(&self) -> SeenFrom {
+        SeenFrom { ip_address: self.requested_from.clone(), user_agent: self.user_agent.clone() }
+    }
+
+    fn signed_in<'a>(&'a self, user_id: i64, seen_from: &'a SeenFrom, now: Millis) -> SignedIn<'a> {
+        SignedIn {
+            org_id: self.org_id,
+            service_id: self.service_id,
+            user_id,
+            provider: self.provider.as_deref().unwrap_or_default(),
+            method: "device",
+            scope: &self.scope,
+            authenticated_at: self.authenticated_at.unwrap_or(now),
+            seen_from,
+        }
+    }
+
+    /// Records that the sign-in of this terminal led to nothing; an event's public id and its reason.
+    fn record_failure(
+        &self,
+        tx: &mut WriteTx<'_>,
+        (public_id, reason): (&str, &'static str),
+        user_id: i64,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let seen_from = self.seen_from();
+        let signed_in = self.signed_in(user_id, &seen_from, now);
+        login_events::failed(tx, &signed_in.login(public_id, now), Some(user_id), reason)
+    }
+
     fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.get(0)?,
@@ -350,6 +382,8 @@ pub struct DecideDeviceCode {
     pub user_id: i64,
     /// Yes or no.
     pub approve: bool,
+    /// UUID of the login event that a no leads to. A yes leads to one when the terminal redeems the code.
+    pub event_public_id: String,
     /// The present moment.
     pub now: Millis,
 }
@@ -366,6 +400,9 @@ impl WriteOp for DecideDeviceCode {
         decidable(&code, self.user_id, self.now).map_err(OpError::Refused)?;
         let status = if self.approve { "approved" } else { "denied" };
         tx.execute(DECIDE_DEVICE_CODE, values![status, self.id])?;
+        if !self.approve {
+            code.record_failure(tx, (&self.event_public_id, "denied"), self.user_id, self.now)?;
+        }
         Ok(code)
     }
 }
@@ -422,6 +459,10 @@ impl WriteOp for RedeemDeviceCode {
                 if let Some(session_id) = code.session_id {
                     sessions::end(tx, session_id, "device_code_replayed", self.now)?;
                 }
+                if let Some(user_id) = code.user_id {
+                    let event = (self.session.public_id.as_str(), "code_replayed");
+                    code.record_failure(tx, event, user_id, self.now)?;
+                }
                 return Ok(DeviceRedemption::Replayed);
             }
             DeviceCodeStatus::Denied => return refused(RedeemRefusal::Denied),
@@ -435,15 +476,8 @@ impl WriteOp for RedeemDeviceCode {
         let (Some(user_id), true) = (code.user_id, code.is_org_active()) else {
             return refused(RedeemRefusal::Denied);
         };
-        let signed_in = SignedIn {
-            org_id: code.org_id,
-            service_id: code.service_id,
-            user_id,
-            provider: code.provider.as_deref().unwrap_or_default(),
-            method: "device",
-            scope: &code.scope,
-            authenticated_at: code.authenticated_at.unwrap_or(self.now),
-        };
+        let seen_from = code.seen_from();
+        let signed_in = code.signed_in(user_id, &seen_from, self.now);
         let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
         tx.execute(REDEEM_DEVICE_CODE, values![grant.subject.session_id, self.id])?;
         Ok(DeviceRedemption::Granted(Box::new(grant)))

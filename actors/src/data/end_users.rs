@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::audit::{self, AuditContext, Happened};
-use super::string_list;
 use super::users::User;
-use super::{browser_sessions, consents};
+use super::{browser_sessions, consents, growth, login_users, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -379,6 +378,8 @@ impl WriteOp for EraseUser {
         tx.execute(DELETE_IDENTITIES, values![user_id])?;
         consents::forget_user(tx, user_id)?;
         tx.execute(ERASE_USER, values![now, user_id])?;
+        login_users::forget_places(tx, user_id)?;
+        growth::end_user_erased(tx, self.org_id, now)?;
         let happened = Happened {
             org_id: self.org_id,
             action: "user.erased",

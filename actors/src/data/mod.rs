@@ -8,9 +8,13 @@ pub mod client_secrets;
 pub mod consents;
 pub mod device_codes;
 pub mod end_users;
+pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
+pub(crate) mod login_counts;
+pub mod login_events;
+pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
@@ -38,9 +42,13 @@ pub fn statements() -> Vec<&'static Statement> {
         consents::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
+        login_counts::STATEMENTS,
+        login_events::STATEMENTS,
+        login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,

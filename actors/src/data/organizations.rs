@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::audit::{self, AuditContext, Happened};
-use super::json_list;
 use super::members::{self, Member};
 use super::memberships::{Organization, Role};
+use super::{growth, json_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -123,10 +123,10 @@ impl WriteOp for SeedOrganization {
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<()>> {
-        tx.execute(
-            SEED_ORGANIZATION,
-            values![&self.public_id, &self.slug, &self.name, &self.claim_email, self.now],
-        )?;
+        let values = values![&self.public_id, &self.slug, &self.name, &self.claim_email, self.now];
+        if tx.execute(SEED_ORGANIZATION, values)? == 1 {
+            growth::organization_came(tx, self.now)?;
+        }
         let org_id = tx.one(ORGANIZATION_ID_BY_SLUG, values![&self.slug], |row| row.get::<i64>(0))?;
         for service in &self.services {
             let redirect_uris = json_list(&service.redirect_uris);
@@ -307,6 +307,7 @@ impl WriteOp for RegisterOrganization {
         let id = tx
             .optional(REGISTER_ORGANIZATION, values, |row| row.get::<i64>(0))?
             .ok_or(OpError::Refused(SlugTaken))?;
+        growth::organization_came(tx, now)?;
         let owner = match &self.owner {
             FirstOwner::Claimant { .. } => None,
             FirstOwner::User { user_id, membership_public_id } => {

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::consents;
 use super::plans::{self, Plan};
-use super::{json_list, looks_like_public_id, string_list};
+use super::{consents, json_list, looks_like_public_id, string_list};
 use crate::clock::Millis;
 use crate::data::audit::{AuditContext, Happened, append};
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -496,7 +495,6 @@ impl WriteOp for DeleteService {
             "before": service.settings.members(),
         });
         let about = ("service.deleted", service.public_id.as_str());
-        note(tx, (self.service.org_id, &self.audit), about, metadata)?;
-        Ok(())
+        Ok(note(tx, (self.service.org_id, &self.audit), about, metadata)?)
     }
 }

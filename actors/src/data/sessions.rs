@@ -1,5 +1,6 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use super::login_events::{self, Login, SeenFrom};
 use super::string_list;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -165,9 +166,26 @@ pub(crate) struct SignedIn<'a> {
     pub(crate) method: &'static str,
     pub(crate) scope: &'a str,
     pub(crate) authenticated_at: Millis,
+    /// From where, for the login event.
+    pub(crate) seen_from: &'a SeenFrom,
 }
 
-/// Opens a session with its first refresh token.
+impl SignedIn<'_> {
+    /// The sign-in as its event tells of it.
+    pub(crate) fn login<'s>(&'s self, public_id: &'s str, now: Millis) -> Login<'s> {
+        Login {
+            public_id,
+            org_id: self.org_id,
+            service_id: self.service_id,
+            provider: self.provider,
+            method: self.method,
+            seen_from: self.seen_from,
+            now,
+        }
+    }
+}
+
+/// Opens a session with its first refresh token, and records the sign-in.
 pub(crate) fn open(
     tx: &mut WriteTx<'_>,
     new: &NewSession,
@@ -193,6 +211,12 @@ pub(crate) fn open(
         |row| row.get::<i64>(0),
     )?;
     let subject = tx.one(SUBJECT_BY_SESSION, values![session_id], Subject::from_row)?;
+    let login = signed_in.login(&new.public_id, now);
+    if subject.ended_at.is_none() {
+        login_events::succeeded(tx, &login, signed_in.user_id)?;
+    } else {
+        login_events::failed(tx, &login, Some(signed_in.user_id), "signed_out")?;
+    }
     Ok(Grant { subject, refresh_token_id })
 }
 

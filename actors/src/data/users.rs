@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::{statements, values};
 
 use super::PLATFORM_ORG_ID;
+use super::growth;
 use super::organizations::{self, NewClaim};
 
 statements! {
@@ -162,6 +163,7 @@ fn sign_up(tx: &mut WriteTx<'_>, arrival: &Arrival) -> Result<Result<i64, EmailI
         values![new_user_public_id, *org_id, email, &profile.name, &profile.avatar_url, *now],
         |row| row.get::<i64>(0),
     )?;
+    growth::user_came(tx, *org_id, *now)?;
     tx.execute(
         INSERT_IDENTITY,
         values![

@@ -5,7 +5,7 @@ use gatehouse_actors::data::end_users::EraseUser;
 use gatehouse_actors::data::service_admin::{DeleteService, ServiceReference};
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sign_in::{
-    Authorized, CodeRequest, CompleteWebSignIn, ContinueBrowserSession, ContinueRefusal, GrantConsent,
+    Authorized, CodeRequest, CompleteWebSignIn, ContinueRefusal, GrantConsent,
 };
 
 use crate::support::{Tenant, World, audit, hash, new_code, person, refusal, tenant, web_sign_in};
@@ -47,12 +47,6 @@ fn grant(world: &World, service: &Service, asked: &Asked, scope: &str) -> GrantC
         code,
         now: world.now(),
     }
-}
-
-async fn go_on(world: &World, service: &Service, asked: &Asked, scope: &str) -> Authorized {
-    let GrantConsent { token, org_id, service_id, code, now, .. } = grant(world, service, asked, scope);
-    let request = CodeRequest { code, ask_consent: false, expected_user: None };
-    world.store.write(ContinueBrowserSession { token, org_id, service_id, request, now }).await.unwrap()
 }
 
 const REMEMBERED: &str = "SELECT scope FROM consents";

@@ -15,7 +15,7 @@ use gatehouse_actors::error::StoreError;
 
 use crate::support::{
     Tenant, World, device_sign_in, failure, hash, hash_of_secret, hold_writer, issue_device_code,
-    new_session, person, refusal, tenant,
+    new_session, person, public_id, refusal, tenant,
 };
 
 struct Setting {
@@ -66,7 +66,13 @@ impl Setting {
     }
 
     fn decision(&self, user_id: i64, approve: bool) -> DecideDeviceCode {
-        DecideDeviceCode { id: self.issued.id, user_id, approve, now: self.world.now() }
+        DecideDeviceCode {
+            id: self.issued.id,
+            user_id,
+            approve,
+            event_public_id: public_id(),
+            now: self.world.now(),
+        }
     }
 
     async fn decided(&self, user_id: i64, approve: bool) {

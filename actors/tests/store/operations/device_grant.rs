@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::support::{
-    Tenant, World, device_sign_in, fresh, hash_of_secret, issue_device_code, new_session, person, tenant,
+    Tenant, World, device_sign_in, fresh, hash_of_secret, issue_device_code, new_session, person, public_id,
+    tenant,
 };
 
 /// Which of the two people acts.
@@ -215,6 +216,7 @@ impl Real<'_> {
             // Somebody who never got in for this code decides under an id of nobody.
             user_id: self.users[who],
             approve,
+            event_public_id: public_id(),
             now: self.world.now(),
         };
         match self.world.store.write(decision).await {

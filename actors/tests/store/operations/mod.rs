@@ -9,6 +9,8 @@ mod end_users;
 mod identities;
 mod installation;
 mod invitations;
+mod login_counts;
+mod login_events;
 mod members;
 mod organizations;
 mod plans;

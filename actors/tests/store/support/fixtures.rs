@@ -6,6 +6,7 @@ use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::authorization_codes::{NewAuthorizationCode, RedeemAuthorizationCode};
 use gatehouse_actors::data::browser_sessions::NewBrowserSession;
 use gatehouse_actors::data::device_codes::NewDeviceCode;
+use gatehouse_actors::data::login_events::SeenFrom;
 use gatehouse_actors::data::organizations::{SeedOrganization, SeedService};
 use gatehouse_actors::data::services::{Service, ServiceById, ServiceBySlugs};
 use gatehouse_actors::data::sessions::NewSession;
@@ -133,6 +134,7 @@ pub(crate) fn new_code(secret_hash: [u8; 32]) -> NewAuthorizationCode {
         code_challenge: Some(CHALLENGE.to_owned()),
         scope: "openid email".to_owned(),
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
+        seen_from: SeenFrom { ip_address: "198.51.100.9".to_owned(), user_agent: "Browser/1".to_owned() },
     }
 }
 

@@ -8,7 +8,7 @@ use gatehouse_actors::data::services::{Service, ServiceById, ServiceBySlugs};
 use super::arrival::{Callback, arrive};
 use super::departure::{Departure, leave};
 use super::state::Purpose;
-use super::{answer, authorize, request};
+use super::{answer, authorize, pushed, request};
 use crate::crypto::token::{display_user_code, normalize_user_code};
 use crate::error::{Code, Error};
 use crate::http::caller::{Anonymous, Call};
@@ -132,7 +132,9 @@ async fn depart(
         return leave(app, request, plain(&provider, service, purpose)).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;
-    let outcome = match authorize::check(app, service, params, &destination) {
+    let checked =
+        pushed::refuse_references(params).and_then(|()| authorize::check(app, service, params, &destination));
+    let outcome = match checked {
         // This address always leads to a provider, and a provider always asks.
         Ok(asked) if asked.silent => {
             Err(Error::bad_request("Signing in here needs the person.").oauth("interaction_required"))

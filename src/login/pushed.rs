@@ -16,11 +16,17 @@ pub(super) async fn effective<'p>(
     _service: &Service,
     sent: &'p Params,
 ) -> Result<Cow<'p, Params>, Error> {
+    refuse_references(sent)?;
+    Ok(Cow::Borrowed(sent))
+}
+
+/// Refuses parameters that would have to be fetched or unpacked first.
+pub(super) fn refuse_references(sent: &Params) -> Result<(), Error> {
     if sent.get("request").is_some() {
         return Err(Error::bad_request("Request objects are not supported.").oauth("request_not_supported"));
     }
     if sent.get("request_uri").is_some() {
         return Err(Error::bad_request("Request URIs are not supported.").oauth("request_uri_not_supported"));
     }
-    Ok(Cow::Borrowed(sent))
+    Ok(())
 }

@@ -31,6 +31,8 @@ statements! {
     USE_BROWSER_SESSION = "UPDATE browser_sessions SET expires_at = $1 WHERE id = $2";
     END_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND secret_hash = $4 AND ended_at IS NULL";
+    REPLACE_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
+        WHERE id = $3 AND secret_hash = $4 AND org_id = $5 AND ended_at IS NULL";
     END_BROWSER_SESSIONS_OF_USER = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE user_id = $3 AND ended_at IS NULL";
     END_BROWSER_SESSIONS_OF_ORGANIZATION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
@@ -178,7 +180,7 @@ pub(crate) fn open(
     // After the new row is in, which is never among the old ones: so no id is given out twice.
     tx.execute(PURGE_BROWSER_SESSIONS, values![now - BROWSER_SESSION_LIFETIME])?;
     if let Some(old) = &new.replaces {
-        replace(tx, old, (id, visitor.user_id), now)?;
+        replace(tx, old, (id, visitor), now)?;
     }
     Ok(id)
 }
@@ -187,11 +189,13 @@ pub(crate) fn open(
 fn replace(
     tx: &mut WriteTx<'_>,
     old: &BrowserToken,
-    (id, user_id): (i64, i64),
+    (id, visitor): (i64, &Visitor<'_>),
     now: Millis,
 ) -> Result<(), StoreError> {
-    if tx.execute(END_BROWSER_SESSION, values![now, REPLACED, old.id, &old.secret_hash])? == 1 {
-        tx.execute(RELINK_SESSIONS, values![id, old.id, user_id])?;
+    // Of this realm only: a cookie under the name of another is nobody's here.
+    let values = values![now, REPLACED, old.id, &old.secret_hash, visitor.org_id];
+    if tx.execute(REPLACE_BROWSER_SESSION, values)? == 1 {
+        tx.execute(RELINK_SESSIONS, values![id, old.id, visitor.user_id])?;
     }
     Ok(())
 }

@@ -153,9 +153,11 @@ async fn a_newer_sign_in_takes_the_place_of_the_old_one_and_inherits_the_apps_of
     let out = |token| EndBrowserSession { token, reason: "logout", now: world.now() };
     assert_eq!(world.store.write(out(third)).await.unwrap(), 0, "what is Ann's does not end with Bob");
     assert!(is_live(&world, &app).await);
-    // Whoever presents a wrong secret replaces nothing.
+    // Whoever presents a wrong secret, or the session of another realm, replaces nothing.
     let (token, _) = sign_in(&world, &acme.web, "ann").await;
     sign_in_again(&world, &acme.web, "ann", Some(BrowserToken { secret_hash: hash(), ..token })).await;
+    let globex = tenant(&world, "globex").await;
+    sign_in_again(&world, &globex.web, "ann", Some(token)).await;
     assert!(session(&world, token, acme.org_id).await.is_some());
     world.stop().await;
 }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
 pub mod browser_sessions;
+pub mod client_registration;
 pub mod client_secrets;
 pub mod consents;
 pub mod device_codes;
@@ -22,6 +23,7 @@ pub mod plans;
 pub mod platform;
 pub mod platform_owners;
 pub mod service_admin;
+pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -38,6 +40,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
         browser_sessions::STATEMENTS,
+        client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         consents::STATEMENTS,
         device_codes::STATEMENTS,
@@ -56,6 +59,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
         service_admin::STATEMENTS,
+        service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,

@@ -8,6 +8,7 @@ import { DESKTOP, PHONE, assertUsable, launchChromium, openWindow, screenshot } 
 import { assertErrorPage, assertStrictPolicy } from '../lib/expect.mjs';
 import { APP, WEB, appParameters, signInThrough } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
+import { PLATFORM_OWNER, signInAdministrator } from '../lib/management.mjs';
 import { scenario } from '../lib/stage.mjs';
 
 const ADA = { email: 'ada@example.test', name: 'Ada Lovelace' };
@@ -123,4 +124,56 @@ scenario('the page names who is signed in, and where the answer goes', async (st
   const text = visibleText(page);
   for (const fact of ['Demo web app', 'Demo organization', ADA.email, 'an app on this device']) assert(text.includes(fact), text);
   assert.equal((await web.silent(browser)).error, undefined, 'an organization\'s own service is not asked for');
+});
+
+/** The demo organization with a service of somebody else, and its owner. */
+async function withPartner(stage) {
+  const server = await stage.gatehouse({ env: { PLATFORM_OWNER_EMAIL: PLATFORM_OWNER.email } });
+  const owner = await signInAdministrator(server, PLATFORM_OWNER);
+  const services = `/api/organizations/${WEB.org}/services`;
+  assert.equal((await owner.delete(`${services}/cli`)).status, 204);
+  const members = { slug: 'partner', name: 'Partner reports', service_type: 'web', redirect_uris: [APP], is_third_party: true };
+  const answer = await owner.post(services, members);
+  assert.equal(answer.status, 201, answer.text);
+  return { server, owner, services, partner: await OpenIdApp.discover(server, answer.json.service.client_id, APP) };
+}
+
+scenario('a third party is asked for once, and again when it wants more or the app says so', async (stage) => {
+  const { server, owner, services, partner } = await withPartner(stage);
+  const web = await OpenIdApp.discover(server, WEB.clientId, APP);
+  const browser = stage.browser();
+  assert.equal((await partner.silent(browser)).error, 'login_required');
+  await web.signIn(browser, ADA);
+  const scope = 'openid email';
+  assert.equal((await partner.silent(browser, { scope })).error, 'consent_required');
+  const answer = async (page, decision) => appParameters(await browser.submit(formWith(page, 'csrf'), { decision }));
+
+  const denied = await asked(browser, partner, undefined, { scope });
+  assert.match(visibleText(denied.page), /belongs to somebody else/);
+  assert.equal((await answer(denied.page, 'deny')).error, 'access_denied');
+  assert.equal((await partner.silent(browser, { scope })).error, 'consent_required', 'a no is not remembered as a yes');
+
+  const allowed = await asked(browser, partner, undefined, { scope });
+  const redirect = await browser.submit(formWith(allowed.page, 'csrf'), { decision: 'allow' });
+  const { claims } = await partner.finish(allowed.attempt, new URL(redirect.location));
+  assert.equal(claims.email, ADA.email);
+  assert((await partner.silent(browser, { scope })).code, 'remembered');
+  assert((await partner.silent(browser, { scope: 'openid' })).code, 'less is covered');
+  assert.equal((await partner.silent(browser, { scope: 'openid email profile' })).error, 'consent_required', 'more is not');
+  await asked(browser, partner, undefined, { scope, prompt: 'consent' });
+
+  // In another browser the same person is asked no more; another person is.
+  assert((await partner.signIn(stage.browser(), ADA, { scope })).claims.sub === claims.sub);
+  await asked(stage.browser(), partner, BOB, { scope });
+
+  // What was allowed to a service is not inherited by a new one of the same name.
+  assert.equal((await owner.delete(`${services}/partner`)).status, 204);
+  const anew = await owner.post(services, { slug: 'partner', name: 'Partner reports', service_type: 'web', redirect_uris: [APP], is_third_party: true });
+  const successor = await OpenIdApp.discover(server, anew.json.service.client_id, APP);
+  assert.equal((await successor.silent(browser, { scope })).error, 'consent_required');
+  // And nothing is left of an erased person's consents.
+  const question = await asked(browser, successor, undefined, { scope });
+  assert((await answer(question.page, 'allow')).code);
+  assert.equal((await owner.delete(`/api/organizations/${WEB.org}/users/${claims.sub}`)).status, 204);
+  await asked(browser, successor, ADA, { scope });
 });

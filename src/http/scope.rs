@@ -1,7 +1,6 @@
 //! Scopes (RFC 6749, section 3.3): what a client may ask for, and what it asked for.
 
 use crate::error::Error;
-use crate::pages::ScopeRow;
 
 /// Every scope there is.
 pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", "offline_access"];
@@ -21,20 +20,6 @@ pub fn parse(requested: Option<&str>) -> Result<String, Error> {
         }
     }
     Ok(words.join(" "))
-}
-
-/// What each word of a scope means to the person who is asked to allow it.
-#[must_use]
-pub fn describe(scope: &str) -> Vec<ScopeRow> {
-    let own = |word: &str| match word {
-        "openid" => "Know that it is you, by an identifier of your account",
-        "profile" => "See your name and picture",
-        "email" => "See your e-mail address",
-        "offline_access" => "Stay signed in while you are away",
-        _ => "",
-    };
-    let row = |word: &str| ScopeRow { name: word.to_owned(), description: own(word).to_owned() };
-    scope.split(' ').filter(|word| !word.is_empty()).map(row).collect()
 }
 
 /// Whether a granted scope holds `word`.

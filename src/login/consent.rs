@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::browser_sessions::BrowserSession;
+use gatehouse_actors::data::client_registration::ServiceScope;
 use gatehouse_actors::data::services::{Service, ServiceById};
 use gatehouse_actors::data::sign_in::{ContinueRefusal, GrantConsent};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,12 @@ use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::{Code, Error};
 use crate::http::address::seen_from;
+use crate::http::browser_session;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Form, Params, Query};
 use crate::http::origin::check_origin;
 use crate::http::redirect::{see_other, with_params};
-use crate::http::{browser_session, scope};
-use crate::pages::{Consent, Policy, respond_with};
+use crate::pages::{Consent, Policy, ScopeRow, respond_with};
 use crate::state::App;
 
 type Answer = Result<HttpResponse, Error>;
@@ -95,7 +96,8 @@ pub async fn show(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Qu
     let page = Consent {
         account: session.email.or(session.name).unwrap_or_default(),
         account_provider: provider.map(|kind| kind.display_name().to_owned()).unwrap_or_default(),
-        scopes: scope::describe(&question.web.scope),
+        scopes: describe(&question.web.scope, &service.registration.scopes),
+        is_third_party: service.registration.is_third_party,
         destination: host(&question.web.destination.redirect_uri),
         service_name: service.name,
         organization_name: service.org_name,
@@ -165,6 +167,24 @@ async fn parties(
     let session = browser_session::of(app, request, &service).await?;
     let session = session.filter(|session| session.user_id == question.user_id).ok_or_else(stale)?;
     Ok((service, session))
+}
+
+/// What each word of a scope means to the person who is asked: in our words, or in those of the organization.
+fn describe(scope: &str, defined: &[ServiceScope]) -> Vec<ScopeRow> {
+    let own = |word: &str| match word {
+        "openid" => Some("Know that it is you, by an identifier of your account"),
+        "profile" => Some("See your name and picture"),
+        "email" => Some("See your e-mail address"),
+        "offline_access" => Some("Stay signed in while you are away"),
+        _ => None,
+    };
+    let theirs =
+        |word: &str| defined.iter().find(|scope| scope.name == word).map(|scope| scope.description.as_str());
+    let row = |word: &str| ScopeRow {
+        name: word.to_owned(),
+        description: own(word).or_else(|| theirs(word)).unwrap_or_default().to_owned(),
+    };
+    scope.split(' ').filter(|word| !word.is_empty()).map(row).collect()
 }
 
 fn stale() -> Error {

@@ -176,6 +176,8 @@ pub struct Consent {
     pub account_provider: String,
     /// What the service asks for.
     pub scopes: Vec<ScopeRow>,
+    /// Whether it belongs to somebody else than the organization.
+    pub is_third_party: bool,
     /// Where the person goes afterwards, as a host.
     pub destination: String,
     /// Names the question in the form.

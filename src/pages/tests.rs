@@ -81,6 +81,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
             ScopeRow { name: or("openid"), description: or("Know that it is you") },
             ScopeRow { name: or("reports.read"), description: String::new() },
         ],
+        is_third_party: true,
         destination: or("reports.example"),
         ticket: or("q7i0kq3y0sP"),
         csrf: or("kq3y0sPq7i0"),

@@ -1,7 +1,7 @@
 //! Consents: what people allowed third-party services.
 
 use crate::clock::Millis;
-use crate::engine::WriteTx;
+use crate::engine::{ReadTx, WriteTx};
 use crate::error::StoreError;
 use crate::{statements, values};
 
@@ -16,6 +16,16 @@ statements! {
 
 fn words(scope: &str) -> impl Iterator<Item = &str> {
     scope.split(' ').filter(|word| !word.is_empty())
+}
+
+/// Whether everything in `scope` was allowed before.
+pub(crate) fn covers(
+    tx: &mut ReadTx<'_>,
+    (user_id, service_id): (i64, i64),
+    scope: &str,
+) -> Result<bool, StoreError> {
+    let allowed = tx.optional(CONSENT, values![user_id, service_id], |row| row.get::<String>(0))?;
+    Ok(allowed.is_some_and(|allowed| words(scope).all(|word| words(&allowed).any(|known| known == word))))
 }
 
 /// Remembers that a person allowed `scope`, beside what they allowed before.

@@ -151,7 +151,10 @@ fn authorize(
     holder: &CodeHolder<'_>,
     now: Millis,
 ) -> Result<Authorized, StoreError> {
-    if request.ask_consent {
+    let who = (holder.user_id, service.id);
+    // The organization answers for its own services; for others the person does.
+    let must_ask = service.registration.is_third_party && !consents::covers(tx, who, &request.code.scope)?;
+    if request.ask_consent || must_ask {
         return Ok(Authorized::ConsentNeeded);
     }
     authorization_codes::insert(tx, &request.code, service, holder, now).map(Authorized::Code)

@@ -5,10 +5,10 @@ use gatehouse_actors::data::end_users::EraseUser;
 use gatehouse_actors::data::service_admin::{DeleteService, ServiceReference};
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sign_in::{
-    Authorized, CodeRequest, CompleteWebSignIn, ContinueRefusal, GrantConsent,
+    Authorized, CodeRequest, CompleteWebSignIn, ContinueBrowserSession, ContinueRefusal, GrantConsent,
 };
 
-use crate::support::{Tenant, World, audit, hash, new_code, person, refusal, tenant, web_sign_in};
+use crate::support::{Tenant, World, audit, code_of, hash, new_code, person, refusal, tenant, web_sign_in};
 
 /// A browser that signed in to a service that asks.
 struct Asked {
@@ -49,6 +49,12 @@ fn grant(world: &World, service: &Service, asked: &Asked, scope: &str) -> GrantC
     }
 }
 
+async fn go_on(world: &World, service: &Service, asked: &Asked, scope: &str) -> Authorized {
+    let GrantConsent { token, org_id, service_id, code, now, .. } = grant(world, service, asked, scope);
+    let request = CodeRequest { code, ask_consent: false, expected_user: None };
+    world.store.write(ContinueBrowserSession { token, org_id, service_id, request, now }).await.unwrap()
+}
+
 const REMEMBERED: &str = "SELECT scope FROM consents";
 
 #[actix::test]
@@ -60,6 +66,28 @@ async fn nothing_is_handed_out_before_the_person_allows_it() {
     assert_eq!(world.text(REMEMBERED).as_deref(), Some("email openid"));
     world.store.write(grant(&world, &acme.web, &asked, "openid profile")).await.unwrap();
     assert_eq!(world.text(REMEMBERED).as_deref(), Some("email openid profile"), "one row, the union");
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_third_party_is_asked_for_until_everything_it_wants_was_allowed() {
+    let (world, acme, asked) = setting().await;
+    code_of(go_on(&world, &acme.web, &asked, "openid email").await);
+    world.execute("UPDATE services SET is_third_party = 1 WHERE slug = 'web'");
+    let needed = Authorized::ConsentNeeded;
+    assert_eq!(go_on(&world, &acme.web, &asked, "openid email").await, needed);
+    world.store.write(grant(&world, &acme.web, &asked, "openid email")).await.unwrap();
+    for scope in ["openid email", "email openid", "openid", "email"] {
+        code_of(go_on(&world, &acme.web, &asked, scope).await);
+    }
+    for scope in ["openid email profile", "openi", "profile"] {
+        assert_eq!(go_on(&world, &acme.web, &asked, scope).await, needed, "{scope}");
+    }
+    // What one person allowed one service says nothing of others.
+    let bob = sign_in(&world, &acme.web, "bob").await;
+    assert_eq!(go_on(&world, &acme.web, &bob, "openid").await, needed);
+    world.execute("UPDATE services SET is_third_party = 1");
+    assert_eq!(go_on(&world, &acme.terminal, &asked, "openid").await, needed);
     world.stop().await;
 }
 

@@ -6,6 +6,7 @@ pub mod body;
 pub mod browser_session;
 pub mod caller;
 pub mod client;
+pub mod connection;
 pub mod cookie;
 pub mod dialect;
 pub mod email;

@@ -12,12 +12,13 @@ use super::request::{self, Asked, Asker};
 use super::rules::{Step, next_step};
 use super::state::{Destination, Purpose};
 use super::{answer, pushed};
+use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::Error;
 use crate::http::address::seen_from;
-use crate::http::browser_session;
 use crate::http::input::Params;
 use crate::http::redirect::with_params;
+use crate::http::{browser_session, connection};
 use crate::pages::{ChooseProvider, ProviderChoice, respond};
 use crate::state::App;
 use crate::upstream::Effort;
@@ -94,16 +95,16 @@ async fn go_on(visit: &Visit<'_>, asked: &Asked) -> Answer {
     let Visit { app, request, service, .. } = visit;
     let session = browser_session::of(app, request, service).await?;
     let token = browser_session::presented(app, request, &service.org_slug);
-    let provider = asked
-        .idp_hint
-        .as_deref()
-        .filter(|hint| app.providers_of(service.is_platform).keys().any(|kind| kind.as_str() == *hint));
+    let kinds = connection::kinds(app, service.org_id).await?;
+    let hinted = kinds.iter().copied().find(|kind| asked.idp_hint.as_deref() == Some(kind.as_str()));
+    let ways = Ways { kinds: &kinds, hinted };
     let now = app.clock.now();
-    match (next_step(asked, session.as_ref().map(Into::into), provider, now), session, token) {
+    let step = next_step(asked, session.as_ref().map(Into::into), hinted.map(ProviderKind::as_str), now);
+    match (step, session, token) {
         (Step::Refuse(error), ..) => Err(error),
         (Step::Continue, Some(session), Some(token)) => sign_on(visit, asked, &session, token).await,
-        (Step::Continue, ..) => sign_in(visit, asked, provider, Effort::Any).await,
-        (Step::SignIn(effort), ..) => sign_in(visit, asked, provider, effort).await,
+        (Step::Continue, ..) => sign_in(visit, asked, ways, Effort::Any).await,
+        (Step::SignIn(effort), ..) => sign_in(visit, asked, ways, effort).await,
     }
 }
 
@@ -144,15 +145,23 @@ pub(super) fn refused(reason: ContinueRefusal) -> Error {
     }
 }
 
+/// The providers that the person can choose from, and the one of them that the app named.
+#[derive(Clone, Copy)]
+struct Ways<'a> {
+    kinds: &'a [ProviderKind],
+    hinted: Option<ProviderKind>,
+}
+
 /// On to the provider that was named, or to the only one there is; else a page to choose.
-async fn sign_in(visit: &Visit<'_>, asked: &Asked, hinted: Option<&str>, effort: Effort) -> Answer {
+async fn sign_in(visit: &Visit<'_>, asked: &Asked, ways: Ways<'_>, effort: Effort) -> Answer {
     let Visit { app, request, service, .. } = visit;
-    let providers = app.providers_of(service.is_platform);
-    let only = (providers.len() == 1).then(|| providers.keys().next()).flatten();
-    let Some(name) = hinted.or(only.map(|kind| kind.as_str())) else { return Ok(choose(visit)) };
-    let provider = app.provider(service.is_platform, name)?;
+    let kind = match (ways.hinted, ways.kinds) {
+        (Some(kind), _) => kind.as_str(),
+        (None, [kind]) => kind.as_str(),
+        _ => return Ok(choose(visit, ways.kinds)),
+    };
     let departure = Departure {
-        provider: &provider,
+        connection: connection::find(app, service.org_id, kind).await?,
         service,
         purpose: Purpose::Web(asked.web.clone()),
         login_hint: asked.login_hint.as_deref(),
@@ -162,18 +171,18 @@ async fn sign_in(visit: &Visit<'_>, asked: &Asked, hinted: Option<&str>, effort:
 }
 
 /// Each link leads back to this endpoint with the same parameters and the provider of the choice.
-fn choose(visit: &Visit<'_>) -> HttpResponse {
-    let Visit { app, service, sent, .. } = visit;
+fn choose(visit: &Visit<'_>, kinds: &[ProviderKind]) -> HttpResponse {
+    let Visit { service, sent, .. } = visit;
     let again = format!("/oauth/authorize?{}", sent.query_without(&["idp_hint"]));
-    let providers = app.providers_of(service.is_platform).keys().map(|kind| ProviderChoice {
+    let choice = |kind: &ProviderKind| ProviderChoice {
         href: with_params(&again, &[("idp_hint", kind.as_str())]),
         kind: kind.as_str(),
         label: kind.display_name().to_owned(),
-    });
+    };
     let page = ChooseProvider {
         service_name: service.name.clone(),
         organization_name: service.org_name.clone(),
-        providers: providers.collect(),
+        providers: kinds.iter().map(choice).collect(),
     };
     respond(&page, StatusCode::OK)
 }

@@ -6,11 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::services::Service;
 
-use super::state::{COOKIE_PREFIX, LIFETIME_SECONDS, LoginState, Purpose};
+use super::state::{COOKIE_PREFIX, LIFETIME_SECONDS, LoginState, OwnClient, Purpose};
 use crate::error::{Code, Error};
+use crate::http::connection::{Connection, callback_uri, http_client};
 use crate::http::redirect::see_other;
 use crate::state::App;
-use crate::upstream::{AuthorizationRequest, Effort, HttpClient, Provider, UpstreamError};
+use crate::upstream::{AuthorizationRequest, Effort, UpstreamError};
 
 /// Cookies of one kind that one browser may have at a time; older ones are forgotten.
 const MAX_UNDER_WAY: usize = 4;
@@ -21,7 +22,7 @@ const MAX_COOKIE: usize = 4096;
 
 /// A browser that is about to leave.
 pub(super) struct Departure<'a> {
-    pub(super) provider: &'a Provider,
+    pub(super) connection: Connection,
     pub(super) service: &'a Service,
     pub(super) purpose: Purpose,
     /// Who is expected to sign in, as the app says; passed on.
@@ -36,13 +37,15 @@ pub(super) async fn leave(
     request: &HttpRequest,
     departure: Departure<'_>,
 ) -> Result<HttpResponse, Error> {
-    let Departure { provider, service, purpose, login_hint, effort } = departure;
+    let Departure { connection, service, purpose, login_hint, effort } = departure;
+    let Connection { provider, credential_version } = connection;
     let random = || URL_SAFE_NO_PAD.encode(app.random.bytes::<32>());
     let login = LoginState {
         state: random(),
         nonce: random(),
         code_verifier: random(),
         provider: provider.kind().as_str().to_owned(),
+        own: credential_version.map(|version_id| OwnClient { version_id }),
         is_platform: service.is_platform,
         org_id: service.org_id,
         org_slug: service.org_slug.clone(),
@@ -52,16 +55,16 @@ pub(super) async fn leave(
     };
     let url = provider
         .authorization_url(
-            http_client(request)?,
+            http_client(request, &provider)?,
             &*app.clock,
             &AuthorizationRequest {
-                redirect_uri: &callback_uri(app, service.is_platform, &login.provider),
+                redirect_uri: &callback_of(app, &login),
                 state: &login.state,
                 nonce: &login.nonce,
                 code_verifier: &login.code_verifier,
                 login_hint,
                 effort,
-                scopes: &[],
+                scopes: service.provider_scopes(&login.provider),
             },
         )
         .await
@@ -92,15 +95,9 @@ pub(super) fn add_beside_others(
     Ok(())
 }
 
-/// Our callback at a provider: one per realm, so that no sign-in of one ever ends in the other.
-pub(super) fn callback_uri(app: &App, is_platform: bool, provider: &str) -> String {
-    let realm = if is_platform { "admin/" } else { "" };
-    format!("{}/auth/{realm}{provider}/callback", app.base_url)
-}
-
-/// The worker's HTTP client.
-pub(super) fn http_client(request: &HttpRequest) -> Result<&HttpClient, Error> {
-    request.app_data::<HttpClient>().ok_or_else(|| Error::internal("no http client"))
+/// The redirect URI that a sign-in leaves with and comes back to.
+pub(super) fn callback_of(app: &App, login: &LoginState) -> String {
+    callback_uri(app, login.is_platform, &login.provider, login.own_callback())
 }
 
 /// The provider is at fault (502), or it refused this very sign-in (400).

@@ -12,11 +12,12 @@ use super::{answer, authorize, pushed, request};
 use crate::crypto::token::{display_user_code, normalize_user_code};
 use crate::error::{Code, Error};
 use crate::http::caller::{Anonymous, Call};
+use crate::http::connection::{self, Connection};
 use crate::http::input::{Form, Params, Query};
 use crate::http::redirect::see_other;
 use crate::http::{activation, invitation, prefetch};
 use crate::state::App;
-use crate::upstream::{Effort, Provider};
+use crate::upstream::Effort;
 
 type Answer = Result<HttpResponse, Error>;
 
@@ -29,7 +30,6 @@ pub async fn start(
 ) -> Answer {
     prefetch::refuse(&request)?;
     let params = call.input.0;
-    app.provider(false, &provider)?;
     let question = ServiceBySlugs {
         org_slug: params.required("org")?.to_owned(),
         service_slug: params.required("service")?.to_owned(),
@@ -76,7 +76,20 @@ pub async fn callback(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     prefetch::refuse(&request)?;
-    let callback = Callback { is_platform: false, provider: &provider };
+    let callback = Callback { is_platform: false, provider: &provider, own: None };
+    arrive(&app, &request, &callback, &call.input.0).await
+}
+
+/// `GET /auth/{provider}/callback/{org}`
+pub async fn callback_own(
+    app: Data<App>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    call: Call<Anonymous, Query>,
+) -> Answer {
+    prefetch::refuse(&request)?;
+    let (provider, org_slug) = path.into_inner();
+    let callback = Callback { is_platform: false, provider: &provider, own: Some(&org_slug) };
     arrive(&app, &request, &callback, &call.input.0).await
 }
 
@@ -88,7 +101,7 @@ pub async fn callback_admin(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     prefetch::refuse(&request)?;
-    let callback = Callback { is_platform: true, provider: &provider };
+    let callback = Callback { is_platform: true, provider: &provider, own: None };
     arrive(&app, &request, &callback, &call.input.0).await
 }
 
@@ -101,8 +114,8 @@ async fn platform_service(app: &App) -> Result<Service, Error> {
 }
 
 /// A departure that nothing is said about.
-fn plain<'a>(provider: &'a Provider, service: &'a Service, purpose: Purpose) -> Departure<'a> {
-    Departure { provider, service, purpose, login_hint: None, effort: Effort::Any }
+fn plain(connection: Connection, service: &Service, purpose: Purpose) -> Departure<'_> {
+    Departure { connection, service, purpose, login_hint: None, effort: Effort::Any }
 }
 
 /// For a device, an invitation or an app: leaves for the provider.
@@ -113,10 +126,10 @@ async fn depart(
     service: &Service,
     params: &Params,
 ) -> Answer {
-    let provider = app.provider(service.is_platform, provider)?;
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }
+    let connection = connection::find(app, service.org_id, provider).await?;
     if let Some(typed) = params.get("user_code") {
         let code = activation::find(app, request, typed).await?;
         if code.service_id != service.id {
@@ -124,12 +137,12 @@ async fn depart(
         }
         let user_code = normalize_user_code(typed).map(|code| display_user_code(&code)).unwrap_or_default();
         let purpose = Purpose::Device { device_code_id: code.id, user_code };
-        return leave(app, request, plain(&provider, service, purpose)).await;
+        return leave(app, request, plain(connection, service, purpose)).await;
     }
     if let Some(token) = params.get("invitation").filter(|_| service.is_platform) {
         invitation::pending(invitation::find(app, request, token).await?)?;
         let purpose = Purpose::Invitation { token: token.to_owned() };
-        return leave(app, request, plain(&provider, service, purpose)).await;
+        return leave(app, request, plain(connection, service, purpose)).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;
     let checked =
@@ -142,7 +155,7 @@ async fn depart(
         Ok(asked) => {
             let effort = asked.effort();
             let departure = Departure {
-                provider: &provider,
+                connection,
                 service,
                 purpose: Purpose::Web(asked.web),
                 login_hint: asked.login_hint.as_deref(),

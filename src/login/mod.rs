@@ -10,6 +10,7 @@
 //!     SignIn:   one of the providers, or a page to choose
 //!     Refuse:   app with error
 //! GET /auth/{provider}/callback           -> handlers::callback
+//! GET /auth/{provider}/callback/{org}     an organization's own client -> handlers::callback_own
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
 //!   open state -> claim it (write) -> provider.sign_in -> complete (write), which signs the browser in
 //!     -> app with code, or a page that asks: /oauth/consent, /activate/confirm, /invitations/confirm

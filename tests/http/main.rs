@@ -12,6 +12,7 @@
 
 mod authorize;
 mod callers;
+mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;

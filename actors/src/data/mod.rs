@@ -18,6 +18,7 @@ pub mod login_events;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
+pub mod oauth_credentials;
 pub mod organizations;
 pub mod plans;
 pub mod platform;
@@ -54,6 +55,7 @@ pub fn statements() -> Vec<&'static Statement> {
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
+        oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,

@@ -106,9 +106,13 @@ async fn claim(app: &App, login: &LoginState) -> Result<(), Error> {
     })
 }
 
-/// What an app can act on goes to the app. A service or an organization that is gone in the meantime has no app.
+/// What an app can act on goes to the app. A service or an organization that is gone in the meantime has no app, and
+/// what only the person can do something about is told to the person.
 fn is_for_app(error: &Error) -> bool {
-    !matches!(error.code, Code::NotFound | Code::OrganizationNotActive | Code::Conflict)
+    match error.code {
+        Code::OAuthError | Code::AccessDenied | Code::ServiceUnavailable | Code::InternalServerError => true,
+        _ => error.oauth_error.is_some(),
+    }
 }
 
 fn cancelled(login: &LoginState, error: Option<&str>) -> Result<HttpResponse, Error> {

@@ -48,7 +48,8 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
         ],
@@ -65,6 +66,7 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         // OpenID Connect Back-Channel Logout, section 2.1.
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
+        "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     });

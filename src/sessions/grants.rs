@@ -58,7 +58,8 @@ pub(super) async fn authorization_code(
                 CodeRefusal::Unknown
                 | CodeRefusal::OtherClient
                 | CodeRefusal::Expired
-                | CodeRefusal::OrganizationNotActive => invalid(),
+                | CodeRefusal::OrganizationNotActive
+                | CodeRefusal::SignedOut => invalid(),
             });
         }
     };
@@ -83,6 +84,7 @@ async fn note_refused(app: &App, (code_id, secret_hash): (i64, [u8; 32]), refusa
         CodeRefusal::RedirectUri => "redirect_uri",
         CodeRefusal::CodeVerifier => "code_verifier",
         CodeRefusal::OrganizationNotActive => "organization_not_active",
+        CodeRefusal::SignedOut => "signed_out",
     };
     let now = app.clock.now();
     let note = NoteRefusedCode { public_id: app.random.uuid(now), code_id, secret_hash, reason, now };

@@ -73,6 +73,8 @@ const EXPECTED: &[Row] = &[
     public("POST", "/activate/confirm", 400),
     public("GET",  "/oauth/authorize", 400),
     public("POST", "/oauth/authorize", 400),
+    public("GET",  "/oauth/consent", 400),
+    public("POST", "/oauth/consent", 400),
     public("GET",  "/auth/admin/{provider}", 400),
     public("GET",  "/auth/admin/{provider}/callback", 400),
     public("GET",  "/auth/{provider}", 400),

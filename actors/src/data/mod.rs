@@ -4,8 +4,10 @@ pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod browser_sessions;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod consents;
 pub mod device_codes;
 pub mod end_users;
 pub mod ended_sessions;
@@ -53,8 +55,10 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        browser_sessions::STATEMENTS,
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
+        consents::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,

@@ -21,6 +21,7 @@ pub mod health;
 pub mod http;
 pub mod invitations;
 pub mod login;
+pub mod logout;
 pub mod mail;
 pub mod members;
 pub mod oidc;

@@ -12,9 +12,29 @@ use crate::crypto::token::{TokenKind, TokenSecret, compose, parse, sha256};
 use crate::error::Error;
 use crate::state::App;
 
+/// What the names of these cookies begin with.
+const PREFIX: &str = "gatehouse-session-";
+/// Realms that are looked at in one request, at most.
+const MOST_REALMS: usize = 8;
+
 /// The cookie of an organization's realm, without the prefix that https adds.
 fn cookie_name(org_slug: &str) -> String {
-    format!("gatehouse-session-{org_slug}")
+    format!("{PREFIX}{org_slug}")
+}
+
+/// The realms for which the browser presents something, by slug.
+#[must_use]
+pub fn realms(app: &App, request: &HttpRequest) -> Vec<String> {
+    let mut slugs: Vec<String> = app
+        .cookies
+        .names_with(request, PREFIX)
+        .iter()
+        .filter_map(|name| name.strip_prefix(PREFIX).map(ToOwned::to_owned))
+        .collect();
+    slugs.sort_unstable();
+    slugs.dedup();
+    slugs.truncate(MOST_REALMS);
+    slugs
 }
 
 /// What the browser presents for a realm. Names a row; whether that row is live and of this realm is another question.

@@ -169,7 +169,7 @@ async fn signed_in(
     let completed = match &login.purpose {
         Purpose::Web(web) => complete_web(app, request, login, (arrival, amr), web).await,
         Purpose::Device { device_code_id, user_code } => {
-            complete_device(app, login, arrival, (*device_code_id, user_code)).await
+            complete_device(app, login, (arrival, amr), (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
     };
@@ -308,10 +308,10 @@ async fn complete_web(
 async fn complete_device(
     app: &App,
     login: &LoginState,
-    arrival: Arrival,
+    (arrival, amr): (Arrival, Vec<String>),
     (device_code_id, user_code): (i64, &str),
 ) -> Result<HttpResponse, Incomplete> {
-    let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id };
+    let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id, amr };
     let user_id = app.store.write(complete).await?;
     let activation = Activation {
         device_code_id,

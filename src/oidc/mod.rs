@@ -46,6 +46,7 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint": format!("{base}/oauth/revoke"),
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "end_session_endpoint": format!("{base}/oauth/logout"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
@@ -59,7 +60,7 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash", "email", "email_verified",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "at_hash", "email", "email_verified",
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,

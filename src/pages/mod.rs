@@ -258,6 +258,25 @@ pub struct InvitationOutcome {
     pub role: &'static str,
 }
 
+/// `GET /oauth/logout` when nothing proves that the person asked: do you want to sign out? Answer it with
+/// [`Policy::Handover`].
+#[derive(Clone, Template)]
+#[template(path = "sign_out.html")]
+pub struct SignOutQuestion {
+    /// The service that sent the person here, if one did.
+    pub service_name: Option<String>,
+    /// The anti-forgery value of the hidden field `csrf`. A secret of this browser, hence no `Debug`.
+    pub csrf: String,
+}
+
+/// The person is signed out, or chose to stay.
+#[derive(Debug, Clone, Template)]
+#[template(path = "signed_out.html")]
+pub struct SignedOut {
+    /// False when the person chose to stay signed in.
+    pub signed_out: bool,
+}
+
 /// Any failure that a person sees, such as a redirect URI that is not registered or a login that expired.
 #[derive(Debug, Clone, Template)]
 #[template(path = "error.html")]

@@ -52,6 +52,9 @@ const EXPECTED: &[Row] = &[
     public("POST", "/auth/token", 400),
     public("POST", "/oauth/token", 400),
     public("POST", "/api/auth/refresh", 400),
+    public("GET",  "/oauth/logout", 200),
+    public("POST", "/oauth/logout", 200),
+    public("POST", "/oauth/logout/confirm", 400),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
     ("POST", "/oauth/introspect", "Anonymous",         [401, 401, 401, 401, 401, 401, 401, 401]),
     ("POST", "/oauth/revoke", "Anonymous",             [401, 401, 401, 401, 401, 401, 401, 401]),

@@ -22,7 +22,7 @@ statements! {
     CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
         c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
         s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.ip_address, c.user_agent, c.browser_session_id, \
-        b.ended_reason \
+        b.ended_reason, b.amr \
         FROM authorization_codes c JOIN services s ON s.id = c.service_id AND s.deleted_at IS NULL \
         JOIN organizations o ON o.id = c.org_id LEFT JOIN browser_sessions b ON b.id = c.browser_session_id \
         WHERE c.id = $1";
@@ -167,6 +167,7 @@ struct StoredCode {
     seen_from: SeenFrom,
     browser_session_id: Option<i64>,
     browser_ended: Option<String>,
+    amr: Vec<String>,
 }
 
 impl StoredCode {
@@ -180,6 +181,7 @@ impl StoredCode {
             scope: &self.scope,
             authenticated_at: self.authenticated_at,
             seen_from: &self.seen_from,
+            amr: &self.amr,
         }
     }
 }
@@ -210,6 +212,7 @@ impl WriteOp for RedeemAuthorizationCode {
 impl RedeemAuthorizationCode {
     fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredCode>, StoreError> {
         let code = tx.optional(CODE, values![self.id], |row| {
+            let amr: Option<String> = row.get(22)?;
             Ok(StoredCode {
                 secret_hash: row.get(0)?,
                 org_id: row.get(1)?,
@@ -232,6 +235,7 @@ impl RedeemAuthorizationCode {
                 seen_from: SeenFrom { ip_address: row.get(18)?, user_agent: row.get(19)? },
                 browser_session_id: row.get(20)?,
                 browser_ended: row.get(21)?,
+                amr: amr.map_or(Ok(Vec::new()), |json| string_list("browser_sessions", "amr", &json))?,
             })
         })?;
         // Hashes of 256-bit secrets: how long the comparison takes tells nothing about the secret.

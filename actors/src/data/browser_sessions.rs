@@ -33,6 +33,8 @@ statements! {
         WHERE id = $3 AND secret_hash = $4 AND ended_at IS NULL";
     REPLACE_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND secret_hash = $4 AND org_id = $5 AND ended_at IS NULL";
+    END_BROWSER_SESSION_BY_ID = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
+        WHERE id = $3 AND ended_at IS NULL";
     END_BROWSER_SESSIONS_OF_USER = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE user_id = $3 AND ended_at IS NULL";
     END_BROWSER_SESSIONS_OF_ORGANIZATION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
@@ -239,6 +241,30 @@ pub(crate) fn end_all_of_organization(
     tx.execute(END_BROWSER_SESSIONS_OF_ORGANIZATION, values![now, reason, org_id])
 }
 
+/// Ends a browser session, and every app's session that it led to. Returns how many of these.
+pub(crate) fn end(
+    tx: &mut WriteTx<'_>,
+    id: i64,
+    reason: &'static str,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    tx.execute(END_BROWSER_SESSION_BY_ID, values![now, reason, id])?;
+    tx.execute(END_SESSIONS_OF_BROWSER, values![now, reason, id])
+}
+
+/// The same for the one that a cookie names.
+pub(crate) fn end_by_token(
+    tx: &mut WriteTx<'_>,
+    token: &BrowserToken,
+    reason: &'static str,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    match tx.execute(END_BROWSER_SESSION, values![now, reason, token.id, &token.secret_hash])? {
+        0 => Ok(0),
+        _ => tx.execute(END_SESSIONS_OF_BROWSER, values![now, reason, token.id]),
+    }
+}
+
 /// Signs a browser out of a realm: its session ends, and every app's session that it led to. Ending an ended one, or one
 /// that never was, changes nothing and is no error.
 #[derive(Debug, Clone, Copy)]
@@ -257,10 +283,6 @@ impl WriteOp for EndBrowserSession {
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
-        let Self { token, reason, now } = self;
-        match tx.execute(END_BROWSER_SESSION, values![*now, *reason, token.id, &token.secret_hash])? {
-            0 => Ok(0),
-            _ => Ok(tx.execute(END_SESSIONS_OF_BROWSER, values![*now, *reason, token.id])?),
-        }
+        Ok(end_by_token(tx, &self.token, self.reason, self.now)?)
     }
 }

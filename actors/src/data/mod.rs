@@ -36,6 +36,7 @@ pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_out;
 pub mod signing_keys;
 pub mod stripe_compare;
 pub mod stripe_effects;
@@ -86,6 +87,7 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         presented_refresh::STATEMENTS,
+        sign_out::STATEMENTS,
         signing_keys::STATEMENTS,
         stripe_compare::STATEMENTS,
         stripe_effects::STATEMENTS,

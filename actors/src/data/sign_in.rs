@@ -271,6 +271,8 @@ pub struct CompleteDeviceSignIn {
     pub service_id: i64,
     /// Row id of the device code.
     pub device_code_id: i64,
+    /// How the person authenticated at the provider.
+    pub amr: Vec<String>,
 }
 
 impl WriteOp for CompleteDeviceSignIn {
@@ -280,7 +282,7 @@ impl WriteOp for CompleteDeviceSignIn {
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<i64, OpError<SignInRefusal>> {
         let (service, user_id) = enter(tx, &self.arrival, self.service_id)?;
-        let signed_in = (user_id, self.arrival.profile.provider.as_str());
+        let signed_in = (user_id, self.arrival.profile.provider.as_str(), self.amr.as_slice());
         device_codes::bind(tx, self.device_code_id, &service, signed_in, self.arrival.now)?
             .map_err(|refusal| OpError::Refused(SignInRefusal::DeviceCode(refusal)))?;
         Ok(user_id)

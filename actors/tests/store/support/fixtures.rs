@@ -180,5 +180,5 @@ pub(crate) fn device_sign_in(
     arrival: Arrival,
     device_code_id: i64,
 ) -> CompleteDeviceSignIn {
-    CompleteDeviceSignIn { arrival, service_id: service.id, device_code_id }
+    CompleteDeviceSignIn { arrival, service_id: service.id, device_code_id, amr: vec!["otp".to_owned()] }
 }

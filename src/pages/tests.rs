@@ -101,6 +101,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
             "No device is waiting with this code. It may have expired: start again on your device.",
         )),
     };
+    let sign_out = SignOutQuestion { service_name: Some(or("Harbor")), csrf: or("kq3y0sPq7i0") };
     let empty = EnterCode { prefilled: String::new(), error: None };
     [
         ("enter_code", empty.render()),
@@ -116,6 +117,9 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("dev_demo", demo.render()),
         ("consent", consent.render()),
         ("form_post", form_post.render()),
+        ("sign_out", sign_out.render()),
+        ("signed_out", SignedOut { signed_out: true }.render()),
+        ("still_signed_in", SignedOut { signed_out: false }.render()),
     ]
     .into_iter()
     .map(|(name, html)| (name, html.unwrap()))

@@ -17,6 +17,7 @@ mod errors;
 mod hostile;
 mod lifetimes;
 mod modes;
+mod sign_out;
 mod support;
 mod token_endpoints;
 mod tokens;

@@ -96,6 +96,8 @@ async fn ending_all_others_keeps_one_and_voids_codes_under_way() {
     assert_eq!(world.store.write(end_others()).await.unwrap(), 0);
     assert_eq!(ids(&list(&world, &kept).await), [&kept.session_public_id]);
     assert_eq!(list(&world, &bob).await.len(), 1);
+    let browsers = "SELECT COUNT(*) FROM browser_sessions WHERE ended_at IS NULL";
+    assert_eq!(world.number(browsers), 2, "the kept one's browser, and bob's");
     assert!(!redeemed(&world, &acme, &under_way).await.is_live(world.now()));
     let entries = "SELECT COUNT(*) FROM audit_log WHERE action = 'user.other_sessions_ended'";
     assert_eq!(world.number(entries), 1, "no entry without a change");

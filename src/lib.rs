@@ -5,15 +5,18 @@
 pub mod account;
 pub mod app;
 pub mod audit;
+pub mod billing;
 pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod crypto;
+pub mod delivery;
 pub mod dev;
 pub mod device;
 pub mod drain;
 pub mod end_users;
 pub mod error;
+pub mod events;
 pub mod health;
 pub mod http;
 pub mod invitations;
@@ -30,6 +33,8 @@ pub mod sessions;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
+pub mod webhooks;
 
 pub use server::{Running, start};

@@ -16,11 +16,13 @@ use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
 use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::store::Store;
+use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -34,17 +36,20 @@ use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
+use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
-use crate::http::{body, dialect, headers, observe};
+use crate::http::last_used::LastUsed;
+use crate::http::{body, cors, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
@@ -130,7 +135,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 
     let random = Random::default();
     let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
-    let actors = start_actors(&config, &random, &keys)?;
+    let actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
@@ -156,6 +161,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        last_used: LastUsed::default(),
+        event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -167,6 +174,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let port_factory = delivery::port(app.clone(), address_policy(app.config.mode));
+    actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
@@ -185,10 +194,31 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
+fn start_actors(
+    config: &Config,
+    random: &Random,
+    keys: &RootKeys,
+    clock: &Arc<dyn Clock>,
+) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
-    ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+    let ports = Ports {
+        device_code_mint: Arc::new(mint),
+        stripe: stripe_settings(config, clock),
+        faults: Arc::new(NoFaults),
+    };
+    ActorSystem::start(&settings, ports)
+}
+
+fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
+    StripeSettings {
+        port: Arc::new(|| Box::new(ReadsNothing)),
+        clock: Arc::clone(clock),
+        rules: BillingRules {
+            past_due_grace: config.billing.past_due_grace,
+            livemode: config.billing.livemode(),
+        },
+    }
 }
 
 /// A database is for dev mode or for real, never for both.
@@ -273,6 +303,7 @@ fn serve(
             .app_data(app.clone())
             .app_data(HttpClient::new())
             .app_data(GuardedClient::new(reach))
+            .wrap(from_fn(cors::answers))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
@@ -300,7 +331,9 @@ impl Running {
     /// Stops at once: requests in flight are cut off, what was written is flushed.
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        self.app.event_streams.close();
         self.handle.stop(false).await;
+        self.app.last_used.flush(&self.app.store).await;
         self.actors.stop().await;
     }
 
@@ -321,12 +354,14 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
+        app.event_streams.close();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
         }
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
+        app.last_used.flush(&app.store).await;
         actors.stop().await;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))

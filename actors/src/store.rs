@@ -8,12 +8,16 @@ use actix::Addr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
+use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::outbox::Outbox;
 use crate::reader::Reader;
+use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::wal_checkpointer::WalCheckpointer;
 
 /// How long a request waits for a place before it is told to come back.
@@ -26,6 +30,20 @@ pub(crate) struct ReadLane {
     pub(crate) permits: Arc<Semaphore>,
 }
 
+impl ReadLane {
+    /// Asks a question in this lane.
+    pub(crate) fn ask<Q: ReadOp>(
+        &self,
+        question: Q,
+    ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
+        let Self { readers, permits } = self.clone();
+        async move {
+            let permit = admit(&permits).await?;
+            readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        }
+    }
+}
+
 /// What a handler holds. Cheap to clone, one per process.
 #[derive(Clone)]
 pub struct Store {
@@ -35,6 +53,9 @@ pub struct Store {
     pub(crate) write_permits: Arc<Semaphore>,
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
+    pub(crate) stripe: Addr<StripeEventActor>,
+    pub(crate) outbox: Addr<Outbox>,
+    pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
 }
@@ -49,8 +70,7 @@ impl Store {
             Lane::Fast => &self.fast,
             Lane::Report => &self.report,
         };
-        let permit = admit(&lane.permits).await?;
-        lane.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        lane.ask(question).await
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
@@ -68,14 +88,37 @@ impl Store {
         self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Says that an event of Stripe's was stored. When the actor is too busy to hear, it finds it by itself.
+    pub fn nudge_stripe(&self) {
+        let _ = self.stripe.try_send(Nudge);
+    }
+
+    /// Compares every live subscription with Stripe and repairs what differs.
+    pub async fn reconcile_stripe(&self) -> Result<ReconcileReport, StoreError> {
+        self.stripe.send(Reconcile).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Applies events of Stripe's once more and tells how many.
+    pub async fn replay_stripe(&self, which: Replay) -> Result<u64, StoreError> {
+        self.stripe.send(Again(which)).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer) = futures_util::join!(
+        let (queue, batcher, checkpointer, outbox, stripe) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
-            self.checkpointer.send(Observe)
+            self.checkpointer.send(Observe),
+            self.outbox.send(Observe),
+            self.stripe.send(Observe)
         );
-        [queue, batcher, checkpointer].into_iter().flatten().collect()
+        [queue, batcher, checkpointer, outbox, stripe].into_iter().flatten().collect()
+    }
+
+    /// Where commits are told of.
+    #[must_use]
+    pub fn bulletin(&self) -> &Bulletin {
+        &self.bulletin
     }
 
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.

@@ -52,8 +52,17 @@ const EXPECTED: &[Row] = &[
     public("POST", "/auth/token", 400),
     public("POST", "/oauth/token", 400),
     public("POST", "/api/auth/refresh", 400),
+    // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
+    ("POST", "/oauth/introspect", "Anonymous",         [401, 401, 401, 401, 401, 401, 401, 401]),
+    ("POST", "/oauth/revoke", "Anonymous",             [401, 401, 401, 401, 401, 401, 401, 401]),
+    //                                                  none  garb  exp   ended web   dev   plat  susp
+    ("GET",  "/oauth/userinfo", "Bearer",              [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("POST", "/oauth/userinfo", "Bearer",              [401,  401,  401,  401,  200,  200,  200,  403]),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("POST", "/api/auth/logout", "TokenHolder",        [401,  401,  401,  204,  204,  204,  204,  204]),
+    ("GET",  "/api/auth/sessions", "SignedIn",         [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions", "SignedIn",       [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions/{id}", "SignedIn",  [401,  401,  401,  401,  404,  404,  404,  403]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
     ("POST", "/auth/device/code", "Anonymous", [400, 401, 401, 401, 401, 401, 401, 401]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
@@ -73,6 +82,8 @@ const EXPECTED: &[Row] = &[
     public("GET",  "/auth/{provider}/callback/{org}", 400),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("GET",  "/api/user", "SignedIn",                  [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("GET", "/api/subscription", "ServiceUser",        [401,  401,  401,  401,  200,  200,  403,  403]),
+    public("POST", "/webhooks/stripe", 415),
     // The management API. The platform's caller owns the platform and the demo organization, and sends no JSON.
     ("GET", "/api/organizations", "Administrator", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("POST", "/api/organizations", "MaybeAdministrator", [415, 401, 401, 401, 403, 403, 415, 403]),
@@ -111,6 +122,16 @@ const EXPECTED: &[Row] = &[
     ("POST", "/api/organizations/{org}/services/{svc}/plans", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 415, 403]),
     ("PATCH", "/api/organizations/{org}/services/{svc}/plans/{plan}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
     ("DELETE", "/api/organizations/{org}/services/{svc}/plans/{plan}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("GET", "/api/organizations/{org}/events", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("GET", "/api/organizations/{org}/webhooks", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("POST", "/api/organizations/{org}/webhooks", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 415, 403]),
+    ("GET", "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("PATCH", "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("DELETE", "/api/organizations/{org}/webhooks/{webhook}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/webhooks/{webhook}/secret", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/webhooks/{webhook}/ping", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("GET", "/api/organizations/{org}/webhooks/{webhook}/deliveries", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/webhooks/{webhook}/deliveries/{event}/replay", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
     ("GET", "/api/platform/tiers", "PlatformOwner", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("GET", "/api/platform/organizations", "PlatformOwner", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("POST", "/api/platform/organizations/{id}/approve", "PlatformOwner", [401, 401, 401, 401, 403, 403, 415, 403]),

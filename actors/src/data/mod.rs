@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -9,6 +10,9 @@ pub mod client_secrets;
 pub mod consents;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
+pub mod entitlements;
+pub mod events;
 pub(crate) mod growth;
 pub mod installation;
 pub mod invitation_answers;
@@ -20,16 +24,26 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod presented_refresh;
+pub mod redirect_origins;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_compare;
+pub mod stripe_effects;
+pub mod stripe_inbox;
+pub mod stripe_subscriptions;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -37,6 +51,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        access_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
@@ -46,6 +61,8 @@ pub fn statements() -> Vec<&'static Statement> {
         consents::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
@@ -57,16 +74,26 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        redirect_origins::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_compare::STATEMENTS,
+        stripe_effects::STATEMENTS,
+        stripe_inbox::STATEMENTS,
+        stripe_subscriptions::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

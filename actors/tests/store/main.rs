@@ -9,10 +9,12 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
+mod billing;
 mod faults;
 mod group_commit;
 mod lifecycle;
 mod operations;
+mod outbox;
 mod reads;
 mod statements;
 mod support;

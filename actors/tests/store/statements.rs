@@ -14,12 +14,15 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("COUNT_LIVE_DEVICE_CODES", "asked once at start, in the report lane"),
     ("SIGNING_KEYS", "a handful of rows, all wanted"),
     ("INSERT_FIRST_SIGNING_KEY", "a handful of rows, asked once at start"),
+    ("TIER_OF_PRICE", "a handful of rows, all wanted"),
     ("TIERS", "a handful of rows, all wanted"),
     ("DENY_DEVICE_CODES_OF_ORGANIZATION", "a suspension is rare, and an index would slow down every code"),
     ("EXPIRE_CODES_OF_ORGANIZATION", "as above; the table holds a minute's codes"),
     ("PURGE_BROWSER_SESSIONS", "walks the primary key and stops at LIMIT"),
     ("PURGE_CODES", "walks the primary key and stops at LIMIT"),
+    ("PURGE_REVOKED", "walks the primary key and stops at LIMIT"),
     ("PURGE_DEVICE_CODES", "walks the primary key and stops at LIMIT"),
+    ("PURGE_EVENTS", "walks the primary key of one organization and stops at LIMIT"),
     ("PURGE_LOGIN_STATES", "walks the primary key and stops at LIMIT"),
 ];
 

@@ -1,11 +1,13 @@
 //! Every operation, every refusal, every constraint.
 
+mod access_tokens;
 mod authorization_codes;
 mod browser_sessions;
 mod consents;
 mod device_codes;
 mod device_grant;
 mod end_users;
+mod events;
 mod identities;
 mod installation;
 mod invitations;
@@ -14,8 +16,11 @@ mod login_events;
 mod members;
 mod oauth_credentials;
 mod organizations;
+mod own_sessions;
 mod plans;
 mod platform;
+mod redirect_origins;
 mod refresh_tokens;
 mod registration;
 mod services;
+mod webhooks;

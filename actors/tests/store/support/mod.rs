@@ -3,6 +3,7 @@
 mod fixtures;
 mod misbehaving;
 mod ports;
+mod receivers;
 mod teams;
 mod world;
 
@@ -12,8 +13,9 @@ pub(crate) use fixtures::{
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};
+pub(crate) use receivers::Receivers;
 pub(crate) use teams::{Administrator, administrator, audit, join, registered};
-pub(crate) use world::{World, spawn_write, start};
+pub(crate) use world::{GRACE, World, spawn_write, start};
 
 use gatehouse_actors::error::{OpError, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};

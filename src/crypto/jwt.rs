@@ -138,19 +138,6 @@ pub struct IdClaims {
     pub sid: String,
 }
 
-/// What an `id_token` of ours says, as far as it is read back.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct IdClaims {
-    /// Issuer: `BASE_URL`.
-    pub iss: String,
-    /// The user's public id.
-    pub sub: String,
-    /// The client that it was made for.
-    pub aud: String,
-    /// The session's public id.
-    pub sid: String,
-}
-
 /// What kind of token a header announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenType {

@@ -64,10 +64,10 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
         // OpenID Connect Back-Channel Logout, section 2.1.
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
-        "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     });

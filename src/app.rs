@@ -60,6 +60,11 @@ fn of_sign_in() -> Vec<At> {
         at("/api/user").get(account::user),
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),
+        at("/internal/billing/reconcile").post(billing::operations::reconcile),
+        at("/internal/billing/replay").post(billing::operations::replay),
+        at("/api/billing/checkout").post(billing::checkout::checkout),
+        at("/api/billing/portal").post(billing::checkout::portal),
         at("/api/subscription").get(billing::handlers::subscription),
     ]
 }
@@ -101,6 +106,12 @@ fn of_administration() -> Vec<At> {
             .get(credentials::handlers::show)
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
+        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
+        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
+        at("/api/organizations/{org}/stripe-account")
+            .get(billing::accounts::show)
+            .post(billing::accounts::save)
+            .delete(billing::accounts::remove),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
         // What happens in an organization, for those who want to hear of it.
         at("/api/organizations/{org}/events").get(events::handlers::follow),
@@ -118,6 +129,7 @@ fn of_administration() -> Vec<At> {
             .post(webhooks::deliveries::replay),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
+        at("/api/platform/tiers/{id}").patch(platform::tiers::set_price),
         at("/api/platform/organizations").get(platform::handlers::list),
         at("/api/platform/organizations/{id}/approve").post(platform::handlers::approve),
         at("/api/platform/organizations/{id}/reject").post(platform::handlers::reject),

@@ -32,6 +32,7 @@ pub mod server;
 pub mod services;
 pub mod sessions;
 pub mod state;
+pub mod stripe;
 pub mod telemetry;
 pub mod throttle;
 pub mod tokens;

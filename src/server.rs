@@ -22,7 +22,7 @@ use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::store::Store;
-use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
+use gatehouse_actors::stripe_event_actor::StripeSettings;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -46,6 +46,7 @@ use crate::http::last_used::LastUsed;
 use crate::http::{body, cors, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
+use crate::stripe::{StripeKeys, port_factory};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -161,6 +162,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
@@ -194,7 +196,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(
+/// Starts the actors alone: for `start`, and for commands that work on a database that nobody serves.
+pub(crate) fn start_actors(
     config: &Config,
     random: &Random,
     keys: &RootKeys,
@@ -210,9 +213,15 @@ fn start_actors(
     ActorSystem::start(&settings, ports)
 }
 
+/// The ring is derived once more: the actor opens keys on a thread of its own.
+fn stripe_keys(config: &Config) -> StripeKeys {
+    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
+    StripeKeys::new(&config.billing, Arc::new(keys.stored_secrets))
+}
+
 fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
     StripeSettings {
-        port: Arc::new(|| Box::new(ReadsNothing)),
+        port: port_factory(stripe_keys(config), config.billing.api_base.clone()),
         clock: Arc::clone(clock),
         rules: BillingRules {
             past_due_grace: config.billing.past_due_grace,

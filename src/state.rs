@@ -20,6 +20,7 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
+use crate::stripe::StripeKeys;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -59,6 +60,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Opens Stripe accounts.
+    pub stripe_keys: StripeKeys,
     /// When sessions were last used, as far as it is not written yet.
     pub last_used: LastUsed,
     /// Which event streams are open.

@@ -1,7 +1,9 @@
 //! The command line: what a person types, and the exit code that a script sees.
 
 mod audit;
+mod billing;
 mod check_config;
+mod dev;
 mod healthcheck;
 mod http;
 mod login;
@@ -55,6 +57,10 @@ enum Command {
     Login(login::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
+    /// Compare subscriptions with Stripe, or apply its events once more
+    Billing(billing::Arguments),
+    /// Help for developers; needs a server in dev mode
+    Dev(dev::Arguments),
     /// Print the version
     Version,
 }
@@ -140,6 +146,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Billing(arguments) => billing::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

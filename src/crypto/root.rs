@@ -16,6 +16,8 @@ pub struct RootKeys {
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
     pub refresh_tokens: hmac::Key,
+    /// Knows the operator's own commands.
+    pub operator: hmac::Key,
     /// Hashes user codes: too short for a plain hash to hide them.
     pub user_codes: hmac::Key,
 }
@@ -50,6 +52,7 @@ impl RootKeys {
             signing_keys: Sealer::new(&[derive("signing keys")]),
             cookies: Sealer::new(&[derive("cookies")]),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
+            operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
     }

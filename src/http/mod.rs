@@ -22,6 +22,7 @@ pub mod last_used;
 pub mod management;
 pub mod objects;
 pub mod observe;
+pub mod operator;
 pub mod origin;
 pub mod page;
 pub mod prefetch;

@@ -8,6 +8,10 @@ pub mod browser_sessions;
 pub mod client_registration;
 pub mod client_secrets;
 pub mod consents;
+pub mod checkouts;
+pub mod client_registration;
+pub mod client_secrets;
+pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
 pub mod ended_sessions;
@@ -38,10 +42,14 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
 pub mod signing_keys;
+pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
+pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
+pub(crate) mod subscription_events;
+pub mod tier_prices;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -60,6 +68,10 @@ pub fn statements() -> Vec<&'static Statement> {
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         consents::STATEMENTS,
+        checkouts::STATEMENTS,
+        client_registration::STATEMENTS,
+        client_secrets::STATEMENTS,
+        dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,
@@ -89,10 +101,13 @@ pub fn statements() -> Vec<&'static Statement> {
         presented_refresh::STATEMENTS,
         sign_out::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
-        stripe_effects::STATEMENTS,
+        stripe_entitlements::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        tier_prices::STATEMENTS,
+        subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,

@@ -5,12 +5,10 @@ pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
 pub mod browser_sessions;
-pub mod client_registration;
-pub mod client_secrets;
-pub mod consents;
 pub mod checkouts;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod consents;
 pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
@@ -69,8 +67,6 @@ pub fn statements() -> Vec<&'static Statement> {
         client_secrets::STATEMENTS,
         consents::STATEMENTS,
         checkouts::STATEMENTS,
-        client_registration::STATEMENTS,
-        client_secrets::STATEMENTS,
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,

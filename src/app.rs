@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login, logout,
     members, oidc, orgs, platform, services, sessions, tokens, webhooks,
 };
 
@@ -33,6 +33,8 @@ fn of_sign_in() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/logout").get(logout::handlers::by_query).post(logout::handlers::by_form),
+        at("/oauth/logout/confirm").post(logout::handlers::confirm),
         at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
         at("/oauth/introspect").post(tokens::handlers::introspect),
         at("/oauth/revoke").post(tokens::handlers::revoke),
@@ -48,6 +50,7 @@ fn of_sign_in() -> Vec<At> {
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/oauth/consent").get(login::consent::show).post(login::consent::decide),
         at("/auth/admin/{provider}").get(login::handlers::start_admin),
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
         at("/auth/{provider}").get(login::handlers::start),

@@ -22,6 +22,7 @@ pub mod http;
 pub mod invitations;
 mod key_keeper;
 pub mod login;
+pub mod logout;
 pub mod mail;
 pub mod members;
 pub mod oidc;

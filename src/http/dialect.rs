@@ -39,8 +39,16 @@ impl Dialect {
             "/oauth/revoke",
             "/oauth/userinfo",
         ];
-        const PAGES: [&str; 7] =
-            ["/auth/", "/oauth/authorize", "/oauth/logout", "/activate", "/invitations/", "/dev", "/docs"];
+        const PAGES: [&str; 8] = [
+            "/auth/",
+            "/oauth/authorize",
+            "/oauth/consent",
+            "/oauth/logout",
+            "/activate",
+            "/invitations/",
+            "/dev",
+            "/docs",
+        ];
         if OAUTH.iter().any(|route| path.starts_with(route)) {
             return Self::OAuth;
         }

@@ -52,9 +52,11 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "revocation_endpoint": format!("{base}/oauth/revoke"),
         "revocation_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
         "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "end_session_endpoint": format!("{base}/oauth/logout"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
             "client_credentials",
@@ -67,10 +69,11 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash", "email", "email_verified",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "at_hash", "email", "email_verified",
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
         // OpenID Connect Back-Channel Logout, section 2.1.
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,

@@ -65,7 +65,8 @@ pub(super) async fn authorization_code(
                 CodeRefusal::Unknown
                 | CodeRefusal::OtherClient
                 | CodeRefusal::Expired
-                | CodeRefusal::OrganizationNotActive => invalid(),
+                | CodeRefusal::OrganizationNotActive
+                | CodeRefusal::SignedOut => invalid(),
             });
         }
     };
@@ -93,6 +94,7 @@ async fn note_refused(app: &App, (code_id, secret_hash): (i64, [u8; 32]), refusa
         CodeRefusal::OtherKey => "dpop_key",
         CodeRefusal::OtherResource => "resource",
         CodeRefusal::OrganizationNotActive => "organization_not_active",
+        CodeRefusal::SignedOut => "signed_out",
     };
     let now = app.clock.now();
     let note = NoteRefusedCode { public_id: app.random.uuid(now), code_id, secret_hash, reason, now };

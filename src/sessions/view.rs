@@ -126,6 +126,8 @@ fn id_claims(access: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         }
     };
     put("nonce", nonce.map(Value::from));
+    // RFC 8176: what the provider said. One that said nothing is not spoken for.
+    put("amr", (!subject.amr.is_empty()).then(|| Value::from(subject.amr.clone())));
     for (name, value) in claims::of_person(subject, &access.scope) {
         put(&name, Some(value));
     }

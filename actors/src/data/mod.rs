@@ -4,9 +4,11 @@ pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod browser_sessions;
 pub mod checkouts;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod consents;
 pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
@@ -38,6 +40,7 @@ pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_out;
 pub mod signing_keys;
 pub mod stripe_accounts;
 pub mod stripe_compare;
@@ -63,9 +66,11 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
-        checkouts::STATEMENTS,
+        browser_sessions::STATEMENTS,
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
+        consents::STATEMENTS,
+        checkouts::STATEMENTS,
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
@@ -96,6 +101,7 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         presented_refresh::STATEMENTS,
+        sign_out::STATEMENTS,
         signing_keys::STATEMENTS,
         stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,

@@ -8,6 +8,7 @@ use super::ended_sessions;
 use super::entitlements::{PlanGrant, SubscriptionGrant};
 use super::login_events::{self, Login, SeenFrom};
 use super::token_binding::TokenBinding;
+use super::{json_list, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -28,7 +29,7 @@ macro_rules! select_subject {
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
          s.client_id, p.name, p.features, x.user_id, x.org_id, x.service_id, b.status, b.current_period_end, \
          b.grants_until, b.quantity, b.version, bp.name, bp.features, s.public_id, \
-         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL, s.id_token_signed_response_alg \
+         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL, x.amr, s.id_token_signed_response_alg \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
          JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
          LEFT JOIN subscriptions b ON b.user_id = x.user_id AND b.service_id = x.service_id \
@@ -40,10 +41,10 @@ pub(crate) use select_subject;
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address) \
+        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address, amr) \
         SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
-        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11 \
-        FROM users u WHERE u.id = $12 RETURNING id";
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11, $12 \
+        FROM users u WHERE u.id = $13 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -117,6 +118,8 @@ pub struct Subject {
     pub id_token_alg: SigningAlgorithm,
     /// Whether the user was erased or the service deleted. Both end the session as well; this is the second lock.
     pub is_orphan: bool,
+    /// How the provider knew the person (RFC 8176), when it said so: the `amr` claim.
+    pub amr: Vec<String>,
 }
 
 impl Subject {
@@ -133,7 +136,7 @@ impl Subject {
     }
 
     pub(super) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
-        let id_token_alg: String = row.get(32)?;
+        let id_token_alg: String = row.get(33)?;
         Ok(Self {
             session_id: row.get(0)?,
             user_id: row.get(20)?,
@@ -161,6 +164,7 @@ impl Subject {
             subscription: SubscriptionGrant::from_columns(row, 23)?,
             id_token_alg: SigningAlgorithm::parse(&id_token_alg).unwrap_or_default(),
             is_orphan: row.get(31)?,
+            amr: string_list("sessions", "amr", &row.get::<String>(32)?)?,
         })
     }
 }
@@ -198,6 +202,8 @@ pub(crate) struct SignedIn<'a> {
     pub(crate) authenticated_at: Millis,
     /// From where, for the login event.
     pub(crate) seen_from: &'a SeenFrom,
+    /// How the provider knew the person (RFC 8176), when it said so.
+    pub(crate) amr: &'a [String],
 }
 
 impl SignedIn<'_> {
@@ -222,6 +228,7 @@ pub(crate) fn open(
     signed_in: &SignedIn<'_>,
     now: Millis,
 ) -> Result<Grant, StoreError> {
+    let amr = json_list(signed_in.amr);
     let values = values![
         &new.public_id,
         signed_in.org_id,
@@ -234,6 +241,7 @@ pub(crate) fn open(
         now + SESSION_LIFETIME,
         &signed_in.seen_from.user_agent,
         &signed_in.seen_from.ip_address,
+        &amr,
         signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;

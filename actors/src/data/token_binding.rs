@@ -1,6 +1,8 @@
 //! What the tokens of a code or a session are bound to: a key that the client holds (RFC 9449), and what they are for
 //! (RFC 8707).
 
+use serde::{Deserialize, Serialize};
+
 use super::{json_list, string_list};
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::StoreError;
@@ -14,7 +16,7 @@ statements! {
 }
 
 /// What tokens are bound to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenBinding {
     /// The thumbprint of the client's key (RFC 7638).
     pub dpop_jkt: Option<String>,

@@ -2,6 +2,8 @@
 
 mod access_tokens;
 mod authorization_codes;
+mod browser_sessions;
+mod consents;
 mod device_codes;
 mod device_grant;
 mod end_users;

@@ -40,7 +40,7 @@ const BEHIND_A_TWIN: Duration = Duration::from_millis(400);
 
 /// Who buys, and what is written on the purchase.
 struct Buyer {
-    buyer: CheckoutBuyer,
+    who: CheckoutBuyer,
     labels: HashMap<String, String>,
     email: Option<String>,
 }
@@ -56,7 +56,7 @@ pub async fn checkout(app: Data<App>, request: HttpRequest, call: Call<ServiceUs
         labels.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
     labels.insert("service_id".to_owned(), subject.service_public_id.clone());
     let buyer = Buyer {
-        buyer: CheckoutBuyer::User {
+        who: CheckoutBuyer::User {
             user_id: subject.user_id,
             service_id: subject.service_id,
             org_id: subject.org_id,
@@ -88,7 +88,7 @@ pub async fn organization_checkout(app: Data<App>, request: HttpRequest, call: A
     let organization = call.caller.organization;
     let wish = rules::wish(call.input, "tier_id", &app.platform_redirect_uris(), &app.base_url)?;
     let buyer = Buyer {
-        buyer: CheckoutBuyer::Organization(organization.id),
+        who: CheckoutBuyer::Organization(organization.id),
         labels: HashMap::from([
             ("organization_id".to_owned(), organization.public_id),
             ("tier_id".to_owned(), wish.wanted.clone()),
@@ -113,7 +113,7 @@ async fn open(app: &App, http: &HttpClient, buyer: &Buyer, wish: &Wish) -> Resul
     for _ in 0..ATTEMPTS {
         let now = app.clock.now();
         let begin = BeginCheckout {
-            buyer: buyer.buyer,
+            buyer: buyer.who,
             wanted: wish.wanted.clone(),
             quantity: i64::try_from(wish.quantity).unwrap_or(1),
             success_url: wish.success_url.clone(),
@@ -144,19 +144,19 @@ async fn open(app: &App, http: &HttpClient, buyer: &Buyer, wish: &Wish) -> Resul
                     }
                     Err(error) => {
                         if let StripeError::Refused { .. } = error {
-                            let abandon = AbandonCheckout { buyer: buyer.buyer, idempotency_key };
+                            let abandon = AbandonCheckout { buyer: buyer.who, idempotency_key };
                             app.store
                                 .write(abandon)
                                 .await
                                 .map_err(|error| Error::from_op(error, unrefused))?;
                         }
-                        return Err(failed(error));
+                        return Err(failed(&error));
                     }
                 };
                 let expires_at = session.expires_at.map_or(now + 60_000, |seconds| seconds * 1000);
                 let url = session.url.ok_or_else(|| failed_with("the checkout has no address"))?;
                 let is_open = CheckoutIsOpen {
-                    buyer: buyer.buyer,
+                    buyer: buyer.who,
                     idempotency_key,
                     session_id: session.id,
                     url: url.clone(),
@@ -176,9 +176,9 @@ async fn open(app: &App, http: &HttpClient, buyer: &Buyer, wish: &Wish) -> Resul
                             "Another purchase is being completed. Look at your subscription in a moment.";
                         return Err(Error::new(Code::Conflict, message));
                     }
-                    Err(error) => return Err(failed(error)),
+                    Err(error) => return Err(failed(&error)),
                 }
-                let closed = CheckoutIsClosed { buyer: buyer.buyer, session_id };
+                let closed = CheckoutIsClosed { buyer: buyer.who, session_id };
                 app.store.write(closed).await.map_err(|error| Error::from_op(error, unrefused))?;
             }
         }
@@ -196,7 +196,7 @@ async fn manage(
     let key = key_of(app, &account)?;
     let nothing = || Error::new(Code::Conflict, "Nothing was bought yet, so there is nothing to manage.");
     let customer = customer.ok_or_else(nothing)?;
-    sale::portal(&stripe(app, http, &key), &customer, return_url).await.map_err(failed)
+    sale::portal(&stripe(app, http, &key), &customer, return_url).await.map_err(|error| failed(&error))
 }
 
 fn key_of(app: &App, account: &StripeAccount) -> Result<Secret<String>, Error> {
@@ -212,7 +212,7 @@ fn http_client(request: &HttpRequest) -> Result<&HttpClient, Error> {
     request.app_data::<HttpClient>().ok_or_else(|| Error::internal("no http client"))
 }
 
-fn failed(error: StripeError) -> Error {
+fn failed(error: &StripeError) -> Error {
     failed_with(&error.to_string())
 }
 

@@ -50,6 +50,7 @@ fn of_sign_in() -> Vec<At> {
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/oauth/par").post(login::par::push),
         at("/oauth/consent").get(login::consent::show).post(login::consent::decide),
         at("/auth/admin/{provider}").get(login::handlers::start_admin),
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),

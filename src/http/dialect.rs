@@ -34,6 +34,7 @@ impl Dialect {
             "/auth/token",
             "/auth/device/",
             "/oauth/token",
+            "/oauth/par",
             "/oauth/device_authorization",
             "/oauth/introspect",
             "/oauth/revoke",

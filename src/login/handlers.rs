@@ -145,8 +145,8 @@ async fn depart(
         return leave(app, request, plain(connection, service, purpose)).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;
-    let checked =
-        pushed::refuse_references(params).and_then(|()| authorize::check(app, service, params, &destination));
+    let checked = pushed::refuse_references(service, params)
+        .and_then(|()| authorize::check(app, service, params, &destination));
     let outcome = match checked {
         // This address always leads to a provider, and a provider always asks.
         Ok(asked) if asked.silent => {

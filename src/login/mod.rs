@@ -9,6 +9,7 @@
 //!     Continue: ContinueBrowserSession (write) -> app with code, or /oauth/consent (single sign-on)
 //!     SignIn:   one of the providers, or a page to choose
 //!     Refuse:   app with error
+//! POST /oauth/par                         the same request, pushed beforehand -> par::push
 //! GET /auth/{provider}/callback           -> handlers::callback
 //! GET /auth/{provider}/callback/{org}     an organization's own client -> handlers::callback_own
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
@@ -27,6 +28,7 @@ pub mod consent;
 mod departure;
 mod failure;
 pub mod handlers;
+pub mod par;
 mod pushed;
 mod request;
 mod rules;

@@ -42,6 +42,7 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
         "token_endpoint": format!("{base}/oauth/token"),
+        "pushed_authorization_request_endpoint": format!("{base}/oauth/par"),
         "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
         "userinfo_endpoint": format!("{base}/oauth/userinfo"),
         "introspection_endpoint": format!("{base}/oauth/introspect"),

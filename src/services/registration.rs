@@ -195,6 +195,7 @@ mod tests {
             "backchannel_logout_uri": "https://app.test/logout",
             "backchannel_logout_session_required": true,
             "dpop_bound_access_tokens": true,
+            "require_pushed_authorization_requests": true,
             "is_third_party": true,
             "scopes": [{ "name": "files:read", "description": "Read your files" }],
             "resources": ["https://api.test/", "urn:example:api", "https://api.test/"],
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(registration.scopes[0].name, "files:read");
         assert_eq!(registration.resources, ["https://api.test/", "urn:example:api"]);
         assert!(registration.backchannel_logout_session_required && registration.dpop_bound_access_tokens);
-        assert!(registration.is_third_party);
+        assert!(registration.require_pushed_authorization_requests && registration.is_third_party);
     }
 
     #[test]
@@ -219,10 +220,6 @@ mod tests {
             (json!({ "backchannel_logout_uri": "http://app.test/" }), "backchannel_logout_uri"),
             (json!({ "backchannel_logout_uri": "https://app.test/#x" }), "backchannel_logout_uri"),
             (json!({ "is_third_party": "yes" }), "is_third_party"),
-            (
-                json!({ "require_pushed_authorization_requests": true }),
-                "require_pushed_authorization_requests",
-            ),
             (json!({ "jwks_uri": "https://app.test/keys" }), "jwks_uri"),
             (json!({ "jwks": { "keys": [{ "kty": "oct", "k": "AA" }] } }), "jwks"),
             (json!({ "scopes": ["files:read"] }), "scopes"),

@@ -100,6 +100,7 @@ pub(crate) fn rows() -> Vec<Row> {
         public("POST", "/activate/confirm", 400),
         public("GET",  "/oauth/authorize", 400),
         public("POST", "/oauth/authorize", 400),
+        public("POST", "/oauth/par", 401),
         public("GET",  "/oauth/consent", 400),
         public("POST", "/oauth/consent", 400),
         public("GET",  "/oauth/logout", 200),

@@ -45,13 +45,6 @@ pub(super) fn changes(fields: &mut Fields, base_url: &str) -> RegistrationChange
     }
     let [session_required, dpop_bound, pushed, third_party] =
         SWITCHES.map(|name| if fields.is_null(name) { Some(false) } else { fields.boolean(name) });
-    // What would not be enforced must not be promised.
-    if pushed == Some(true) {
-        fields.reject(
-            "require_pushed_authorization_requests",
-            "cannot be true: requests cannot be pushed here",
-        );
-    }
     RegistrationChanges {
         token_endpoint_auth_method: fields.has(AUTH_METHOD).then(|| auth_method(fields)),
         jwks: fields.has("jwks").then(|| keys(fields)),

@@ -12,7 +12,7 @@ FAKETIME := /usr/bin/faketime
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check
+.PHONY: help run test test-rust test-end-to-end check bench-analytics
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,10 @@ $(FAKETIME):
 	@echo "==> installing libfaketime for the end-to-end tests"
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime
+
+bench-analytics: ## print what a million login events cost: reports, sign-ins, sweeping (minutes)
+	@echo "==> building with optimizations (the first time takes minutes)"
+	@cargo bench --locked -p gatehouse-actors --bench analytics
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs, platform,
-    services, sessions,
+    account, analytics, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs,
+    platform, services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -72,6 +72,11 @@ pub fn routes() -> Vec<At> {
             .delete(end_users::handlers::erase),
         at("/api/organizations/{org}/users/{user_id}/sessions").delete(end_users::handlers::sign_out),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
+        at("/api/organizations/{org}/analytics/login-trends").get(analytics::handlers::trends),
+        at("/api/organizations/{org}/analytics/logins-by-service").get(analytics::handlers::by_service),
+        at("/api/organizations/{org}/analytics/logins-by-provider").get(analytics::handlers::by_provider),
+        at("/api/organizations/{org}/analytics/recent-logins").get(analytics::handlers::recent),
+        at("/api/organizations/{org}/analytics/export").get(analytics::export::export),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
         at("/api/platform/organizations").get(platform::handlers::list),
@@ -83,6 +88,12 @@ pub fn routes() -> Vec<At> {
         at("/api/platform/owners").post(platform::owners::appoint),
         at("/api/platform/owners/{user_id}").delete(platform::owners::demote),
         at("/api/platform/audit-log").get(audit::handlers::of_platform),
+        at("/api/platform/analytics/overview").get(analytics::platform::overview),
+        at("/api/platform/analytics/organization-status").get(analytics::platform::statuses),
+        at("/api/platform/analytics/growth-trends").get(analytics::platform::growth),
+        at("/api/platform/analytics/login-activity").get(analytics::platform::activity),
+        at("/api/platform/analytics/top-organizations").get(analytics::platform::top),
+        at("/api/platform/analytics/recent-organizations").get(analytics::platform::recent),
         // Services, their secrets and plans.
         at("/api/organizations/{org}/services")
             .get(services::handlers::list)

@@ -20,6 +20,7 @@ use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
+use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
@@ -129,7 +130,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 
     let random = Random::default();
     let keys = RootKeys::derive(config.root_secret.expose());
-    let actors = start_actors(&config, &random, &keys)?;
+    let actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
@@ -183,10 +184,18 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
+fn start_actors(
+    config: &Config,
+    random: &Random,
+    keys: &RootKeys,
+    clock: &Arc<dyn Clock>,
+) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
-    ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+    let housekeeping =
+        Housekeeping { clock: Arc::clone(clock), login_event_days: config.login_event_retention_days };
+    let ports = Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults), housekeeping };
+    ActorSystem::start(&settings, ports)
 }
 
 /// A database is for dev mode or for real, never for both.

@@ -12,6 +12,7 @@ use crate::commit_queue::CommitQueue;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
+use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::reader::Reader;
 use crate::wal_checkpointer::WalCheckpointer;
@@ -26,6 +27,14 @@ pub(crate) struct ReadLane {
     pub(crate) permits: Arc<Semaphore>,
 }
 
+impl ReadLane {
+    /// Asks a question, once there is a place.
+    pub(crate) async fn ask<Q: ReadOp>(&self, question: Q) -> Result<Q::Output, StoreError> {
+        let permit = admit(&self.permits).await?;
+        self.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
 /// What a handler holds. Cheap to clone, one per process.
 #[derive(Clone)]
 pub struct Store {
@@ -35,6 +44,7 @@ pub struct Store {
     pub(crate) write_permits: Arc<Semaphore>,
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
+    pub(crate) housekeeper: Addr<Housekeeper>,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
 }
@@ -49,8 +59,7 @@ impl Store {
             Lane::Fast => &self.fast,
             Lane::Report => &self.report,
         };
-        let permit = admit(&lane.permits).await?;
-        lane.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        lane.ask(question).await
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
@@ -68,14 +77,20 @@ impl Store {
         self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Sweeps out what is over now rather than within the minute, and returns when that is done.
+    pub async fn keep_house(&self) {
+        let _ = self.housekeeper.send(KeepHouse).await;
+    }
+
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer) = futures_util::join!(
+        let (queue, batcher, checkpointer, housekeeper) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
-            self.checkpointer.send(Observe)
+            self.checkpointer.send(Observe),
+            self.housekeeper.send(Observe)
         );
-        [queue, batcher, checkpointer].into_iter().flatten().collect()
+        [queue, batcher, checkpointer, housekeeper].into_iter().flatten().collect()
     }
 
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.

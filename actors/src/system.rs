@@ -14,6 +14,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
+use crate::housekeeper::{Housekeeper, Housekeeping};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
 use crate::wal_checkpointer::WalCheckpointer;
@@ -30,6 +31,8 @@ pub struct Ports {
     pub device_code_mint: Arc<dyn DeviceCodeMint>,
     /// Planned failures; [`crate::faults::NoFaults`] in the service.
     pub faults: Arc<dyn Faults>,
+    /// What is swept out, and when.
+    pub housekeeping: Housekeeping,
 }
 
 /// Why the actors could not start.
@@ -83,6 +86,12 @@ impl ActorSystem {
                 WalCheckpointer::new(engine, queue, &bell)
             })
         };
+        let housekeeper = {
+            let (queue, report, bell) = (queue.clone(), report.clone(), bell.clone());
+            Housekeeper::start_in_arbiter(&timer_arbiter.handle(), move |_| {
+                Housekeeper::new(queue, report, ports.housekeeping, &bell)
+            })
+        };
         let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
         let bell_of_store = bell.clone();
         let store = Store {
@@ -92,6 +101,7 @@ impl ActorSystem {
             write_permits,
             batcher,
             checkpointer,
+            housekeeper,
             bell: bell_of_store,
             writes_failing,
         };
@@ -110,9 +120,10 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: housekeeper, batcher, queue, log, addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, .. } = &self.store;
+        let _ = housekeeper.send(Stop).await;
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");

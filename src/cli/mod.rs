@@ -1,5 +1,6 @@
 //! The command line: what a person types, and the exit code that a script sees.
 
+mod analytics;
 mod audit;
 mod check_config;
 mod healthcheck;
@@ -55,6 +56,8 @@ enum Command {
     Login(login::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
+    /// Prove the daily counts of sign-ins, or count them anew
+    Analytics(analytics::Arguments),
     /// Print the version
     Version,
 }
@@ -140,6 +143,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Analytics(arguments) => analytics::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

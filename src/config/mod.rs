@@ -110,6 +110,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The mail server; none means that no mail is sent.
     pub mail: Option<MailSettings>,
+    /// How many whole days login events are kept, beside today.
+    pub login_event_retention_days: i64,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -147,6 +149,8 @@ impl Config {
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let mail = mail::read(reader);
+        let login_event_retention_days =
+            reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -166,6 +170,7 @@ impl Config {
             cors_allowed_origins,
             trusted_proxies,
             mail,
+            login_event_retention_days,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.
@@ -312,6 +317,11 @@ fn read_port(reader: &mut Reader<'_>) -> u16 {
 fn workers(text: &str) -> Result<usize, Wrong> {
     let count = text.parse().ok().filter(|count| (1..=256).contains(count));
     count.ok_or_else(|| Wrong::new("is not a number of threads", "set a number from 1 to 256"))
+}
+
+fn retention_days(text: &str) -> Result<i64, Wrong> {
+    let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
+    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650"))
 }
 
 fn read_log(reader: &mut Reader<'_>) -> LogSettings {

@@ -6,6 +6,7 @@ pub mod body;
 pub mod caller;
 pub mod client;
 pub mod cookie;
+pub mod days;
 pub mod dialect;
 pub mod email;
 pub mod fields;

@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod analytics;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -7,17 +8,20 @@ pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
 pub(crate) mod growth;
+pub mod housekeeping;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
 pub(crate) mod login_counts;
 pub mod login_events;
+pub mod login_proof;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
 pub mod organizations;
 pub mod plans;
 pub mod platform;
+pub mod platform_analytics;
 pub mod platform_owners;
 pub mod service_admin;
 pub mod services;
@@ -32,6 +36,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        analytics::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
@@ -39,16 +44,19 @@ pub fn statements() -> Vec<&'static Statement> {
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         growth::STATEMENTS,
+        housekeeping::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
         login_counts::STATEMENTS,
         login_events::STATEMENTS,
+        login_proof::STATEMENTS,
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
         organizations::STATEMENTS,
         platform::STATEMENTS,
+        platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
         service_admin::STATEMENTS,

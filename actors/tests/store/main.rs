@@ -11,6 +11,7 @@
 
 mod faults;
 mod group_commit;
+mod housekeeping;
 mod lifecycle;
 mod operations;
 mod reads;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gatehouse_actors::clock::{Clock, Millis, TestClock};
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::OpError;
+use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::message::WriteOp;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError};
@@ -21,6 +22,9 @@ use super::{Mint, Plan};
 /// Long enough for a loaded machine; only a failing test ever waits so long.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// 2026-01-01T00:00:00Z: midnight, for those who count days.
+const BEGINNING: Millis = 1_767_225_600_000;
+
 /// Writes on a task of its own, which begins whether or not anybody awaits it.
 pub(crate) fn spawn_write<C: WriteOp>(store: &Store, op: C) -> impl Future<Output = WriteAnswer<C>> + use<C> {
     let store = store.clone();
@@ -32,7 +36,17 @@ type WriteAnswer<C> = Result<<C as WriteOp>::Output, OpError<<C as WriteOp>::Ref
 
 /// Starts the actors over the file at `path`.
 pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>, mint: &Arc<Mint>) -> Result<ActorSystem, StartError> {
-    let ports = Ports { device_code_mint: mint.clone(), faults: plan.clone() };
+    start_at(path, plan, mint, Arc::new(TestClock::at(BEGINNING)))
+}
+
+fn start_at(
+    path: PathBuf,
+    plan: &Arc<Plan>,
+    mint: &Arc<Mint>,
+    clock: Arc<TestClock>,
+) -> Result<ActorSystem, StartError> {
+    let housekeeping = Housekeeping { clock, login_event_days: 90 };
+    let ports = Ports { device_code_mint: mint.clone(), faults: plan.clone(), housekeeping };
     ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
 }
 
@@ -41,7 +55,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) plan: Arc<Plan>,
     pub(crate) mint: Arc<Mint>,
-    pub(crate) clock: TestClock,
+    pub(crate) clock: Arc<TestClock>,
     system: ActorSystem,
     folder: TempDir,
 }
@@ -51,9 +65,9 @@ impl World {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
-        let system = start(folder.path().join("gatehouse.db"), &plan, &mint).unwrap();
-        // 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
-        let clock = TestClock::at(1_767_225_600_000);
+        let clock = Arc::new(TestClock::at(BEGINNING));
+        let path = folder.path().join("gatehouse.db");
+        let system = start_at(path, &plan, &mint, clock.clone()).unwrap();
         Self { store: system.store(), plan, mint, clock, system, folder }
     }
 

@@ -52,7 +52,7 @@ mod tests {
         {
             assert!(written(&[field]).starts_with("\"'"), "{field:?}");
         }
-        for field in ["a=1", "1-1", "ann@example.com", "Mozilla/5.0 (X11)", "'quoted'"] {
+        for field in ["a=1", "1-1", "ann@example.com", "Mozilla/5.0 (X11)"] {
             assert!(!written(&[field]).starts_with("\"'"), "{field:?}");
         }
     }

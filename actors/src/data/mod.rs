@@ -4,6 +4,7 @@ pub mod analytics;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
@@ -24,6 +25,7 @@ pub mod platform;
 pub mod platform_analytics;
 pub mod platform_owners;
 pub mod service_admin;
+pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -40,6 +42,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
@@ -60,6 +63,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
         service_admin::STATEMENTS,
+        service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,

@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, analytics, audit, dev, device, end_users, health, invitations, login, members, oidc, orgs,
-    platform, services, sessions,
+    account, analytics, audit, credentials, dev, device, end_users, health, invitations, login, members,
+    oidc, orgs, platform, services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -40,6 +40,7 @@ pub fn routes() -> Vec<At> {
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
         at("/auth/{provider}").get(login::handlers::start),
         at("/auth/{provider}/callback").get(login::handlers::callback),
+        at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
         // Invitations.
@@ -71,6 +72,11 @@ pub fn routes() -> Vec<At> {
             .get(end_users::handlers::show)
             .delete(end_users::handlers::erase),
         at("/api/organizations/{org}/users/{user_id}/sessions").delete(end_users::handlers::sign_out),
+        at("/api/organizations/{org}/oauth-credentials").get(credentials::handlers::list),
+        at("/api/organizations/{org}/oauth-credentials/{provider}")
+            .get(credentials::handlers::show)
+            .post(credentials::handlers::save)
+            .delete(credentials::handlers::delete),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
         at("/api/organizations/{org}/analytics/login-trends").get(analytics::handlers::trends),
         at("/api/organizations/{org}/analytics/logins-by-service").get(analytics::handlers::by_service),

@@ -8,6 +8,7 @@ pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod crypto;
 pub mod dev;
 pub mod device;

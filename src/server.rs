@@ -38,6 +38,7 @@ use crate::crypto::token::Mint;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
+use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::{body, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
@@ -45,7 +46,7 @@ use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
-use crate::upstream::{HttpClient, Provider, install_crypto_provider};
+use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -129,7 +130,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     );
 
     let random = Random::default();
-    let keys = RootKeys::derive(config.root_secret.expose());
+    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
     let actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
@@ -152,6 +153,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         cookies: CookieJar { secure: base_url.starts_with("https:") },
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
+        own_clients: OwnClients::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
@@ -260,16 +262,26 @@ fn providers(
     all.map(|settings| (settings.kind, Arc::new(Provider::new(settings)))).collect()
 }
 
+/// Where tenants may send us: never to this machine, unless everybody who can reach us is on it.
+fn address_policy(mode: Mode) -> AddressPolicy {
+    match mode {
+        Mode::Dev => AddressPolicy::PublicOrLoopback,
+        Mode::Production => AddressPolicy::Public,
+    }
+}
+
 fn serve(
     app: Data<App>,
     dev_provider: Option<Data<DevProvider>>,
     listener: TcpListener,
 ) -> std::io::Result<actix_web::dev::Server> {
     let workers = app.config.workers;
+    let reach = address_policy(app.config.mode);
     let factory = move || {
         ActixApp::new()
             .app_data(app.clone())
             .app_data(HttpClient::new())
+            .app_data(GuardedClient::new(reach))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))

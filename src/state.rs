@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatehouse_actors::clock::{Clock, Millis};
+use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::sessions::Subject;
 use gatehouse_actors::store::Store;
 use time::OffsetDateTime;
@@ -15,7 +16,7 @@ use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
-use crate::error::{Code, Error};
+use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
@@ -48,6 +49,8 @@ pub struct App {
     pub providers: Providers,
     /// Providers for the platform realm.
     pub platform_providers: Providers,
+    /// Organizations' own clients at providers, kept ready.
+    pub own_clients: OwnClients,
     /// How fast each device code may be polled.
     pub pacing: Pacing,
     /// How often user codes may be guessed.
@@ -69,19 +72,10 @@ impl App {
         if subject.is_platform { format!("{}/api", self.base_url) } else { subject.client_id.clone() }
     }
 
-    /// The providers of a realm.
+    /// The platform's own provider applications for a realm.
     #[must_use]
-    pub fn providers_of(&self, is_platform: bool) -> &Providers {
-        if is_platform { &self.platform_providers } else { &self.providers }
-    }
-
-    /// The provider named in a path, if this realm has it.
-    pub fn provider(&self, is_platform: bool, name: &str) -> Result<Arc<Provider>, Error> {
-        name.parse::<ProviderKind>()
-            .ok()
-            .and_then(|kind| self.providers_of(is_platform).get(&kind))
-            .cloned()
-            .ok_or_else(|| Error::new(Code::NotFound, "This sign-in provider is not available here."))
+    pub fn providers_of(&self, org_id: i64) -> &Providers {
+        if org_id == PLATFORM_ORG_ID { &self.platform_providers } else { &self.providers }
     }
 
     /// The redirect URIs of the platform realm's client: what `PLATFORM_ADMIN_REDIRECT_URI` says, and nothing else.

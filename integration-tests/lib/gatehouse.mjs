@@ -124,8 +124,9 @@ export class Gatehouse {
     return this.exited();
   }
 
-  /** Starts again after `stop` or `kill9`: same folder, same port, same settings. */
-  async restart() {
+  /** Starts again after `stop` or `kill9`: same folder, same port, same settings but for those of `env`. */
+  async restart({ env = {} } = {}) {
+    Object.assign(this.#options.env, env);
     await this.#launch();
   }
 

@@ -60,6 +60,13 @@ export class Stage {
     return { server, ...upstreams };
   }
 
+  /** A provider that no setting names: an organization's own. */
+  async upstream(name = 'oidc') {
+    const upstream = await Upstream.start(name);
+    this.#upstreams.push(upstream);
+    return upstream;
+  }
+
   /** A visitor with an empty cookie jar. */
   browser() {
     return new Browser();

@@ -34,6 +34,8 @@ export class Upstream {
     this.clientSecret = randomBytes(24).toString('base64url');
     /** Addresses that the client may return to. Grows when the port of the service is known. */
     this.redirectUris = [];
+    /** Clients beside that one, of organizations that brought their own: id to secret and redirect URIs. */
+    this.tenants = new Map();
     /** Accounts by subject: the claims of each. */
     this.accounts = new Map();
     /** How often each endpoint was called. */
@@ -95,7 +97,7 @@ export class Upstream {
 
   #provider() {
     const memory = createMemoryAdapter();
-    const clients = { find: async (id) => (id === this.clientId ? this.#client() : undefined) };
+    const clients = { find: async (id) => this.#client(id) };
     return new Provider(this.url, {
       adapter: (model) => (model === 'Client' ? clients : memory(model)),
       jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: KEY_ID, alg: 'RS256', use: 'sig' }] },
@@ -117,11 +119,20 @@ export class Upstream {
     });
   }
 
-  #client() {
-    return {
-      client_id: this.clientId,
-      client_secret: this.clientSecret,
-      redirect_uris: [...this.redirectUris],
+  /** Registers a client of its own for an organization: what its administrator enters at the service. */
+  tenant(name, redirectUri) {
+    const client = { client_id: `${name}-at-${this.name}`, client_secret: randomBytes(24).toString('base64url') };
+    rememberSecret('client secret of an organization', client.client_secret);
+    this.tenants.set(client.client_id, { secret: client.client_secret, redirectUris: [redirectUri] });
+    return client;
+  }
+
+  #client(id) {
+    const known = id === this.clientId ? { secret: this.clientSecret, redirectUris: this.redirectUris } : this.tenants.get(id);
+    return known && {
+      client_id: id,
+      client_secret: known.secret,
+      redirect_uris: [...known.redirectUris],
       response_types: ['code'],
       grant_types: ['authorization_code', 'refresh_token'],
       token_endpoint_auth_method: this.#authMethod,

@@ -12,6 +12,7 @@ use super::reader::Reader;
 use super::secret::Secret;
 
 pub(super) type Clients = BTreeMap<ProviderKind, ProviderSettings>;
+pub(super) type Endpoints = BTreeMap<ProviderKind, ProviderEndpoints>;
 
 /// The two settings that make a provider application.
 type Pair = (ProviderKind, Key, Key);
@@ -35,8 +36,8 @@ const GITHUB_API: &str = "https://api.github.com";
 const GOOGLE: &str = "https://accounts.google.com";
 const MICROSOFT: &str = "https://login.microsoftonline.com/common/v2.0";
 
-/// Reads the clients of organizations and those of the platform realm, in this order.
-pub(super) fn read(reader: &mut Reader<'_>) -> (Clients, Clients) {
+/// Reads the clients of organizations and those of the platform realm, in this order, and where providers live.
+pub(super) fn read(reader: &mut Reader<'_>) -> (Clients, Clients, Endpoints) {
     let endpoints = endpoints(reader);
     let organizations = realm(reader, &ORGANIZATIONS, &endpoints);
     let platform = realm(reader, &PLATFORM, &endpoints);
@@ -49,14 +50,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Clients, Clients) {
         );
         reader.wrong(keys::OIDC_ISSUER, wrong);
     }
-    (organizations, platform)
+    (organizations, platform, endpoints)
 }
 
-fn realm(
-    reader: &mut Reader<'_>,
-    pairs: &[Pair],
-    endpoints: &BTreeMap<ProviderKind, ProviderEndpoints>,
-) -> Clients {
+fn realm(reader: &mut Reader<'_>, pairs: &[Pair], endpoints: &Endpoints) -> Clients {
     let mut clients = Clients::new();
     for (kind, id_key, secret_key) in pairs {
         if let Some((client_id, client_secret)) = client(reader, *id_key, *secret_key)
@@ -85,7 +82,7 @@ fn half<T>(reader: &mut Reader<'_>, missing: Key, present: Key) -> Option<T> {
     None
 }
 
-fn endpoints(reader: &mut Reader<'_>) -> BTreeMap<ProviderKind, ProviderEndpoints> {
+fn endpoints(reader: &mut Reader<'_>) -> Endpoints {
     let site = reader.parsed(keys::GITHUB_BASE_URL, network::base_of_urls);
     let api = reader.parsed(keys::GITHUB_API_URL, network::base_of_urls).or_else(|| match &site {
         // A GitHub Enterprise server has its API below its own host.

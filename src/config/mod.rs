@@ -28,7 +28,7 @@ use url::Url;
 
 use mail::MailSettings;
 use problems::Wrong;
-use provider::{ProviderKind, ProviderSettings};
+use provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use reader::Reader;
 use secret::Secret;
 
@@ -98,6 +98,8 @@ pub struct Config {
     pub providers: BTreeMap<ProviderKind, ProviderSettings>,
     /// Provider applications of the platform realm.
     pub platform_providers: BTreeMap<ProviderKind, ProviderSettings>,
+    /// Where each provider lives, whether or not an application is configured for it.
+    pub provider_endpoints: BTreeMap<ProviderKind, ProviderEndpoints>,
     /// Who becomes the platform owner by a first, verified sign-in. Lower case.
     pub platform_owner_email: Option<String>,
     /// Where a platform sign-in ends that names no redirect URI.
@@ -138,7 +140,7 @@ impl Config {
         let host = read_host(reader, mode);
         let port = read_port(reader);
         let workers = reader.parsed(keys::HTTP_WORKERS, workers).unwrap_or(4);
-        let (providers, platform_providers) = clients::read(reader);
+        let (providers, platform_providers, provider_endpoints) = clients::read(reader);
         let platform_owner_email = reader
             .parsed(keys::PLATFORM_OWNER_EMAIL, network::email)
             .or_else(|| (mode == Mode::Dev).then(|| DEV_PLATFORM_OWNER.to_owned()));
@@ -164,6 +166,7 @@ impl Config {
             workers,
             providers,
             platform_providers,
+            provider_endpoints,
             platform_owner_email,
             platform_admin_redirect_uri,
             platform_device_activation_uri,

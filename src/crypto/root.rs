@@ -4,11 +4,14 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
 use super::sealed::Sealer;
+use crate::config::secret::Secret;
 
 /// Every derived key.
 pub struct RootKeys {
     /// Seals signing keys at rest.
     pub signing_keys: Sealer,
+    /// Seals what others entrusted to us: the keys of `ENCRYPTION_KEY`, or one that follows from the root secret.
+    pub stored_secrets: Sealer,
     /// Seals what the browser carries for us.
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
@@ -28,7 +31,7 @@ impl KeyType for Length32 {
 impl RootKeys {
     /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info.
     #[must_use]
-    pub fn derive(root_secret: &[u8]) -> Self {
+    pub fn derive(root_secret: &[u8], encryption_keys: &[Secret<Vec<u8>>]) -> Self {
         let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
         let derive = |purpose: &'static str| {
             let mut key = [0; 32];
@@ -39,11 +42,39 @@ impl RootKeys {
             }
             key
         };
+        let given = encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok());
+        // The derived key stands last: what was sealed before ENCRYPTION_KEY was set still opens.
+        let ring: Vec<[u8; 32]> = given.chain([derive("stored secrets")]).collect();
         Self {
+            stored_secrets: Sealer::new(&ring),
             signing_keys: Sealer::new(&[derive("signing keys")]),
             cookies: Sealer::new(&[derive("cookies")]),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Random;
+
+    fn keys(ring: &[u8]) -> RootKeys {
+        let ring: Vec<_> = ring.iter().map(|byte| Secret::new(vec![*byte; 32])).collect();
+        RootKeys::derive(b"a root secret of sufficient length", &ring)
+    }
+
+    #[test]
+    fn the_ring_grows_at_the_front_and_loses_nothing() {
+        let random = Random::default();
+        let seal = |keys: &RootKeys| keys.stored_secrets.seal(&random, "x", b"kept").unwrap();
+        let (derived, first, rotated, other) = (keys(&[]), keys(&[1]), keys(&[2, 1]), keys(&[3]));
+        for opens in [&derived, &first, &rotated] {
+            assert!(opens.stored_secrets.open("x", &seal(&derived)).is_some());
+        }
+        assert!(rotated.stored_secrets.open("x", &seal(&first)).is_some());
+        assert!(first.stored_secrets.open("x", &seal(&rotated)).is_none(), "the first of the ring seals");
+        assert!(other.stored_secrets.open("x", &seal(&first)).is_none(), "another key opens nothing");
     }
 }

@@ -71,6 +71,14 @@ mod tests {
     }
 
     #[test]
+    fn no_nonce_is_used_twice() {
+        let random = Random::default();
+        let sealer = Sealer::new(&[[7; 32]]);
+        let nonce = |_| sealer.seal(&random, "x", b"same").unwrap()[KEY_ID_LENGTH..][..NONCE_LEN].to_vec();
+        assert_eq!((0..10_000).map(nonce).collect::<std::collections::BTreeSet<_>>().len(), 10_000);
+    }
+
+    #[test]
     fn an_older_key_still_opens() {
         let random = Random::default();
         let old = Sealer::new(&[[1; 32]]);

@@ -19,6 +19,7 @@ use crate::http::activation::{self, Activation};
 use crate::http::address::{client_address, user_agent};
 use crate::http::caller::{Anonymous, Call};
 use crate::http::client;
+use crate::http::connection;
 use crate::http::input::{Body, Form, Params, Query};
 use crate::http::origin::check_origin;
 use crate::http::redirect::with_params;
@@ -87,9 +88,9 @@ fn activation_uri(app: &App, service: &Service) -> String {
 /// `POST /auth/device/verify`
 pub async fn verify(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let code = activation::find(&app, &request, call.input.0.required("user_code")?).await?;
-    let is_platform = code.org_id == gatehouse_actors::data::PLATFORM_ORG_ID;
+    let providers = connection::kinds(&app, code.org_id).await?;
     Ok(HttpResponse::Ok().json(Verified {
-        available_providers: app.providers_of(is_platform).keys().map(|kind| kind.as_str()).collect(),
+        available_providers: providers.into_iter().map(ProviderKind::as_str).collect(),
         expires_in: (code.expires_at - app.clock.now()) / 1000,
         org_slug: code.org_slug,
         service_slug: code.service_slug,
@@ -115,7 +116,7 @@ pub async fn activate(app: Data<App>, request: HttpRequest, call: Call<Anonymous
     };
     let user_code = normalize_user_code(typed).map(|code| display_user_code(&code)).unwrap_or_default();
     let page = ChooseDeviceProvider {
-        providers: provider_choices(&app, &code, &user_code),
+        providers: provider_choices(&connection::kinds(&app, code.org_id).await?, &code, &user_code),
         place: place(&code, app.clock.now()),
         service_name: code.service_name,
         organization_name: code.org_name,

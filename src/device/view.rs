@@ -4,9 +4,9 @@ use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DeviceCode;
 use serde::Serialize;
 
+use crate::config::provider::ProviderKind;
 use crate::http::redirect::with_params;
 use crate::pages::{Place, ProviderChoice, ago};
-use crate::state::App;
 
 /// RFC 8628, section 3.2.
 #[derive(Serialize)]
@@ -35,7 +35,11 @@ pub(super) fn place(code: &DeviceCode, now: Millis) -> Place {
 }
 
 /// Links to every provider of the code's realm, each carrying the code.
-pub(super) fn provider_choices(app: &App, code: &DeviceCode, user_code: &str) -> Vec<ProviderChoice> {
+pub(super) fn provider_choices(
+    kinds: &[ProviderKind],
+    code: &DeviceCode,
+    user_code: &str,
+) -> Vec<ProviderChoice> {
     let is_platform = code.org_id == gatehouse_actors::data::PLATFORM_ORG_ID;
     let link = |kind: &str| {
         if is_platform {
@@ -46,8 +50,8 @@ pub(super) fn provider_choices(app: &App, code: &DeviceCode, user_code: &str) ->
             with_params(&format!("/auth/{kind}"), &params)
         }
     };
-    app.providers_of(is_platform)
-        .keys()
+    kinds
+        .iter()
         .map(|kind| ProviderChoice {
             href: link(kind.as_str()),
             kind: kind.as_str(),

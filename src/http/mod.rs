@@ -5,6 +5,7 @@ pub mod address;
 pub mod body;
 pub mod caller;
 pub mod client;
+pub mod connection;
 pub mod cookie;
 pub mod days;
 pub mod dialect;

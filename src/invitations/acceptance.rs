@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::invitation_answers::{AcceptInvitation, ClaimedInvitation, DeclineInvitation};
 use gatehouse_actors::data::invitations::Invitation;
 use subtle::ConstantTimeEq;
@@ -36,7 +37,7 @@ pub async fn show(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Qu
         expires: day(&rfc3339(invitation.expires_at)),
         organization_name: invitation.org_name,
         email: invitation.email,
-        providers: app.providers_of(true).keys().map(choice).collect(),
+        providers: app.providers_of(PLATFORM_ORG_ID).keys().map(choice).collect(),
     };
     Ok(respond(&page, StatusCode::OK))
 }

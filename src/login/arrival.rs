@@ -1,5 +1,7 @@
 //! The browser is back from the provider.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +15,7 @@ use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
-use super::departure::{callback_uri, error_redirect, http_client, provider_failed};
+use super::departure::{callback_of, error_redirect, provider_failed};
 use super::failure;
 use super::state::{LoginState, Purpose, WebRequest};
 use crate::config::provider::ProviderKind;
@@ -21,6 +23,7 @@ use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
 use crate::http::address::seen_from;
+use crate::http::connection::{self, Connection, http_client};
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
@@ -28,12 +31,14 @@ use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
-use crate::upstream::{CallbackExchange, ExternalIdentity};
+use crate::upstream::{CallbackExchange, ExternalIdentity, Provider};
 
 /// Which callback was called: its state must have been made for it.
 pub(super) struct Callback<'a> {
     pub(super) is_platform: bool,
     pub(super) provider: &'a str,
+    /// The slug of the organization whose own callback this is.
+    pub(super) own: Option<&'a str>,
 }
 
 /// From the callback's parameters to the answer for the browser.
@@ -72,7 +77,9 @@ fn open_state(
     let login: LoginState = app.cookies.open(&app.keys.cookies, request, &name).ok_or_else(stale)?;
     let same = bool::from(login.state.as_bytes().ct_eq(state.as_bytes()));
     // A state that was made for another provider means that its answer is being mixed up (RFC 9700, section 4.4).
-    let meant = login.provider == callback.provider && login.is_platform == callback.is_platform;
+    let meant = login.provider == callback.provider
+        && login.is_platform == callback.is_platform
+        && login.own_callback() == callback.own;
     let fresh = app.clock.now() < login.expires_at();
     if same && meant && fresh { Ok(login) } else { Err(stale()) }
 }
@@ -106,15 +113,18 @@ async fn signed_in(
     login: &LoginState,
     (code, iss): (&str, Option<&str>),
 ) -> Result<HttpResponse, Error> {
-    let provider = app.provider(login.is_platform, &login.provider)?;
+    let Some(provider) = provider_of(app, login).await? else {
+        failure::note(app, request, login, "credential_changed").await;
+        return Err(credential_changed());
+    };
     let exchange = CallbackExchange {
         code,
-        redirect_uri: &callback_uri(app, login.is_platform, &login.provider),
+        redirect_uri: &callback_of(app, login),
         nonce: &login.nonce,
         code_verifier: &login.code_verifier,
         iss,
     };
-    let sign_in = match provider.sign_in(http_client(request)?, &*app.clock, &exchange).await {
+    let sign_in = match provider.sign_in(http_client(request, &provider)?, &*app.clock, &exchange).await {
         Ok(sign_in) => sign_in,
         Err(error) => {
             failure::note(app, request, login, failure::of_upstream(&error)).await;
@@ -162,6 +172,22 @@ impl From<OpError<SignInRefusal>> for Incomplete {
     }
 }
 
+/// The client that the sign-in was started with, or nothing: a code must never be shown to another one, and least of
+/// all to another authorization server (RFC 9700, section 4.4).
+async fn provider_of(app: &App, login: &LoginState) -> Result<Option<Arc<Provider>>, Error> {
+    let Connection { provider, credential_version } =
+        match connection::find(app, login.org_id, &login.provider).await {
+            Err(error) if error.code == Code::NotFound => return Ok(None),
+            found => found?,
+        };
+    let started_with = login.own.as_ref().map(|own| &own.version_id);
+    Ok((credential_version.as_ref() == started_with).then_some(provider))
+}
+
+fn credential_changed() -> Error {
+    Error::bad_request("The organization changed its sign-in settings meanwhile. Start again.")
+}
+
 fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: ExternalIdentity) -> Arrival {
     let now = app.clock.now();
     let address = identity.email.as_deref().and_then(email::normalize);
@@ -176,6 +202,7 @@ fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: Exter
             name: identity.name,
             avatar_url: identity.avatar_url,
         },
+        credential_version: login.own.as_ref().map(|own| own.version_id.clone()),
         new_user_public_id: app.random.uuid(now),
         bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
         claims: if login.is_platform { claims(app, request) } else { Vec::new() },
@@ -265,6 +292,7 @@ fn refused(login: &LoginState, refusal: SignInRefusal) -> Result<HttpResponse, E
             Err(Error::new(Code::NotFound, "This service does not exist any more."))
         }
         SignInRefusal::OrganizationNotActive(status) => Err(Error::not_active(&status)),
+        SignInRefusal::CredentialChanged => Err(credential_changed()),
         SignInRefusal::DeviceCode(refusal) => Err(device_code_refused(refusal)),
         SignInRefusal::EmailInUse(in_use) => {
             let page = EmailInUse {

@@ -5,11 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::services::Service;
 
-use super::state::{COOKIE_PREFIX, Destination, LIFETIME_SECONDS, LoginState, Purpose};
+use super::state::{COOKIE_PREFIX, Destination, LIFETIME_SECONDS, LoginState, OwnClient, Purpose};
 use crate::error::{Code, Error};
+use crate::http::connection::{Connection, callback_uri, http_client};
 use crate::http::redirect::{see_other, with_params};
 use crate::state::App;
-use crate::upstream::{AuthorizationRequest, HttpClient, Provider, UpstreamError};
+use crate::upstream::{AuthorizationRequest, UpstreamError};
 
 /// Sign-ins that one browser may have under way; older ones are forgotten.
 const MAX_UNDER_WAY: usize = 4;
@@ -22,16 +23,19 @@ const MAX_COOKIE: usize = 4096;
 pub(super) async fn leave(
     app: &App,
     request: &HttpRequest,
-    provider: &Provider,
+    connection: Connection,
     service: &Service,
     purpose: Purpose,
 ) -> Result<HttpResponse, Error> {
+    let Connection { provider, credential_version } = connection;
     let random = || URL_SAFE_NO_PAD.encode(app.random.bytes::<32>());
     let login = LoginState {
         state: random(),
         nonce: random(),
         code_verifier: random(),
         provider: provider.kind().as_str().to_owned(),
+        own: credential_version
+            .map(|version_id| OwnClient { version_id, org_slug: service.org_slug.clone() }),
         is_platform: service.is_platform,
         org_id: service.org_id,
         service_id: service.id,
@@ -40,15 +44,15 @@ pub(super) async fn leave(
     };
     let url = provider
         .authorization_url(
-            http_client(request)?,
+            http_client(request, &provider)?,
             &*app.clock,
             &AuthorizationRequest {
-                redirect_uri: &callback_uri(app, service.is_platform, &login.provider),
+                redirect_uri: &callback_of(app, &login),
                 state: &login.state,
                 nonce: &login.nonce,
                 code_verifier: &login.code_verifier,
                 login_hint: None,
-                scopes: &[],
+                scopes: service.provider_scopes(&login.provider),
             },
         )
         .await
@@ -68,15 +72,9 @@ pub(super) async fn leave(
     Ok(response)
 }
 
-/// Our callback at a provider: one per realm, so that no sign-in of one ever ends in the other.
-pub(super) fn callback_uri(app: &App, is_platform: bool, provider: &str) -> String {
-    let realm = if is_platform { "admin/" } else { "" };
-    format!("{}/auth/{realm}{provider}/callback", app.base_url)
-}
-
-/// The worker's HTTP client.
-pub(super) fn http_client(request: &HttpRequest) -> Result<&HttpClient, Error> {
-    request.app_data::<HttpClient>().ok_or_else(|| Error::internal("no http client"))
+/// The redirect URI that a sign-in leaves with and comes back to.
+pub(super) fn callback_of(app: &App, login: &LoginState) -> String {
+    callback_uri(app, login.is_platform, &login.provider, login.own_callback())
 }
 
 /// Tells the app what went wrong (RFC 6749, section 4.1.2.1), with `iss` (RFC 9207).

@@ -55,6 +55,7 @@ pub(super) fn of_refusal(refusal: &SignInRefusal) -> &'static str {
         SignInRefusal::ServiceGone => "service_gone",
         SignInRefusal::OrganizationNotActive(_)
         | SignInRefusal::DeviceCode(DeviceCodeRefusal::OrganizationNotActive) => "organization_not_active",
+        SignInRefusal::CredentialChanged => "credential_changed",
         SignInRefusal::EmailInUse(_) => "email_in_use",
         SignInRefusal::DeviceCode(DeviceCodeRefusal::Expired) => "code_expired",
         SignInRefusal::DeviceCode(DeviceCodeRefusal::Decided) => "code_used",

@@ -9,10 +9,12 @@ use super::arrival::{Callback, arrive};
 use super::departure::{error_redirect, leave};
 use super::request;
 use super::state::{Destination, Purpose};
+use crate::config::provider::ProviderKind;
 use crate::crypto::token::{display_user_code, normalize_user_code};
 use crate::error::{Code, Error};
 use crate::http::activation;
 use crate::http::caller::{Anonymous, Call};
+use crate::http::connection;
 use crate::http::input::{Body, Params, Query};
 use crate::http::invitation;
 use crate::http::redirect::see_other;
@@ -29,7 +31,6 @@ pub async fn start(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     let params = call.input.0;
-    app.provider(false, &provider)?;
     let question = ServiceBySlugs {
         org_slug: params.required("org")?.to_owned(),
         service_slug: params.required("service")?.to_owned(),
@@ -67,7 +68,19 @@ pub async fn callback(
     provider: Path<String>,
     call: Call<Anonymous, Query>,
 ) -> Answer {
-    let callback = Callback { is_platform: false, provider: &provider };
+    let callback = Callback { is_platform: false, provider: &provider, own: None };
+    arrive(&app, &request, &callback, &call.input.0).await
+}
+
+/// `GET /auth/{provider}/callback/{org}`
+pub async fn callback_own(
+    app: Data<App>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    call: Call<Anonymous, Query>,
+) -> Answer {
+    let (provider, org_slug) = path.into_inner();
+    let callback = Callback { is_platform: false, provider: &provider, own: Some(&org_slug) };
     arrive(&app, &request, &callback, &call.input.0).await
 }
 
@@ -78,7 +91,7 @@ pub async fn callback_admin(
     provider: Path<String>,
     call: Call<Anonymous, Query>,
 ) -> Answer {
-    let callback = Callback { is_platform: true, provider: &provider };
+    let callback = Callback { is_platform: true, provider: &provider, own: None };
     arrive(&app, &request, &callback, &call.input.0).await
 }
 
@@ -98,10 +111,10 @@ async fn depart(
     service: &Service,
     params: &Params,
 ) -> Answer {
-    let provider = app.provider(service.is_platform, provider)?;
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }
+    let connection = connection::find(app, service.org_id, provider).await?;
     if let Some(typed) = params.get("user_code") {
         let code = activation::find(app, request, typed).await?;
         if code.service_id != service.id {
@@ -109,16 +122,16 @@ async fn depart(
         }
         let user_code = normalize_user_code(typed).map(|code| display_user_code(&code)).unwrap_or_default();
         let purpose = Purpose::Device { device_code_id: code.id, user_code };
-        return leave(app, request, &provider, service, purpose).await;
+        return leave(app, request, connection, service, purpose).await;
     }
     if let Some(token) = params.get("invitation").filter(|_| service.is_platform) {
         invitation::pending(invitation::find(app, request, token).await?)?;
         let purpose = Purpose::Invitation { token: token.to_owned() };
-        return leave(app, request, &provider, service, purpose).await;
+        return leave(app, request, connection, service, purpose).await;
     }
     let destination = request::destination(&service.redirect_uris, params)?;
     match request::web(params, &destination, !service.is_confidential) {
-        Ok(web) => leave(app, request, &provider, service, Purpose::Web(web)).await,
+        Ok(web) => leave(app, request, connection, service, Purpose::Web(web)).await,
         Err(error) => Ok(error_redirect(app, &destination, &error)),
     }
 }
@@ -140,10 +153,16 @@ async fn choose(app: &App, params: &Params) -> Answer {
     if let Err(error) = checked {
         return Ok(error_redirect(app, &destination, &error));
     }
-    Ok(offer(app, &service, params, &destination))
+    let kinds = connection::kinds(app, service.org_id).await?;
+    Ok(offer(app, &service, params, (&destination, &kinds)))
 }
 
-fn offer(app: &App, service: &Service, params: &Params, destination: &Destination) -> HttpResponse {
+fn offer(
+    app: &App,
+    service: &Service,
+    params: &Params,
+    (destination, kinds): (&Destination, &[ProviderKind]),
+) -> HttpResponse {
     // No sign-in happens without the person here, so nothing can be done silently (OpenID Connect Core, 3.1.2.6).
     if params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|word| word == "none")) {
         let error = Error::bad_request("Signing in needs the person.").oauth("login_required");
@@ -163,9 +182,8 @@ fn offer(app: &App, service: &Service, params: &Params, destination: &Destinatio
     let names = [("org", service.org_slug.as_str()), ("service", service.slug.as_str())];
     let names = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(names).finish();
     let realm = if service.is_platform { "admin/" } else { "" };
-    let mut providers: Vec<ProviderChoice> = app
-        .providers_of(service.is_platform)
-        .keys()
+    let mut providers: Vec<ProviderChoice> = kinds
+        .iter()
         .map(|kind| ProviderChoice {
             href: format!("/auth/{realm}{kind}?{names}&{carried}"),
             kind: kind.as_str(),

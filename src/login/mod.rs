@@ -6,6 +6,7 @@
 //! GET /oauth/authorize                    standard endpoint -> handlers::authorize -> one of the providers
 //!   start: find service -> request::web or device code -> departure::leave (seals state) -> provider
 //! GET /auth/{provider}/callback           -> handlers::callback
+//! GET /auth/{provider}/callback/{org}     an organization's own client -> handlers::callback_own
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
 //!   open state -> claim it (write) -> provider.sign_in -> complete (write) -> app with code, or a confirm page
 //!   (of a device: /activate/confirm; of an invitation: /invitations/confirm)

@@ -16,12 +16,22 @@ pub(super) struct LoginState {
     pub(super) nonce: String,
     pub(super) code_verifier: String,
     pub(super) provider: String,
+    /// The organization's own client at the provider; none: the platform's.
+    pub(super) own: Option<OwnClient>,
     /// Platform realm or organization: the two have callbacks of their own.
     pub(super) is_platform: bool,
     pub(super) org_id: i64,
     pub(super) service_id: i64,
     pub(super) started_at: Millis,
     pub(super) purpose: Purpose,
+}
+
+/// An organization's own client as it was when the browser left. Another version must not answer for it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OwnClient {
+    pub(super) version_id: String,
+    /// Names the callback that is this client's alone.
+    pub(super) org_slug: String,
 }
 
 /// What the sign-in is for.
@@ -56,6 +66,11 @@ pub(super) struct Destination {
 impl LoginState {
     pub(super) fn expires_at(&self) -> Millis {
         self.started_at + LIFETIME_SECONDS * 1000
+    }
+
+    /// Which organization's own callback this sign-in comes back to; none: the shared one.
+    pub(super) fn own_callback(&self) -> Option<&str> {
+        self.own.as_ref().map(|own| own.org_slug.as_str())
     }
 
     pub(super) fn cookie_name(state: &str) -> String {

@@ -3,8 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use actix_service::Service;
+use actix_tls::connect::{ConnectError as TcpConnectError, ConnectInfo, Connection};
+use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::timeout;
 use awc::error::{ConnectError, PayloadError, SendRequestError};
+use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
 use oauth2::http::{HeaderMap, Method, Request, Response, header};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
@@ -12,6 +16,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::UpstreamError;
+use super::guarded::{Guard, is_refusal};
 use crate::config::secret::Secret;
 
 /// GitHub refuses requests without one; the others show it in their own logs.
@@ -61,8 +66,22 @@ impl HttpClient {
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
         super::install_crypto_provider();
-        let connector =
-            awc::Connector::new().timeout(limits.connect).handshake_timeout(limits.connect).limit(256);
+        Self::over(awc::Connector::new(), limits)
+    }
+
+    /// A client whose connections are made by the guard alone.
+    pub(super) fn guarded(guard: Guard, limits: Limits) -> Self {
+        super::install_crypto_provider();
+        Self::over(awc::Connector::new().connector(guard), limits)
+    }
+
+    fn over<S>(connector: awc::Connector<S>, limits: Limits) -> Self
+    where
+        S: Service<ConnectInfo<Uri>, Response = Connection<Uri, TcpStream>, Error = TcpConnectError>
+            + Clone
+            + 'static,
+    {
+        let connector = connector.timeout(limits.connect).handshake_timeout(limits.connect).limit(256);
         let client = awc::Client::builder()
             .connector(connector)
             .max_http_version(awc::http::Version::HTTP_11) // one framing to bound, and enough for a few requests
@@ -101,7 +120,7 @@ impl HttpClient {
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
         // awc's own timer ends with the headers where the body is read piece by piece: this one covers both.
         timeout(self.0.limits.total, self.exchange(request)).await.map_err(|_| UpstreamError::Timeout)?
     }
@@ -126,7 +145,7 @@ impl HttpClient {
         let unusable = |_| UpstreamError::BadAnswer("not an address");
         let method = awc::http::Method::from_bytes(head.method.as_str().as_bytes())
             .map_err(|_| UpstreamError::BadAnswer("not a method"))?;
-        let uri = head.uri.to_string().parse::<awc::http::Uri>().map_err(unusable)?;
+        let uri = head.uri.to_string().parse::<Uri>().map_err(unusable)?;
         let mut request = self.0.client.request(method, uri);
         copy_headers(&head.headers, request.headers_mut())?;
         Ok(request)
@@ -168,6 +187,9 @@ fn sending_failed(error: &SendRequestError) -> UpstreamError {
     match error {
         SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => {
             UpstreamError::Timeout
+        }
+        SendRequestError::Connect(ConnectError::Resolver(cause)) if is_refusal(&**cause) => {
+            UpstreamError::Forbidden
         }
         SendRequestError::Connect(ConnectError::Resolver(_) | ConnectError::NoRecords) => {
             UpstreamError::Unreachable("name does not resolve")

@@ -42,6 +42,14 @@ pub(super) struct Metadata {
     jwks_uri: Url,
 }
 
+impl Metadata {
+    /// Every address that the document names and that is used.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Url> {
+        let server = [&self.server.authorization_endpoint, &self.server.token_endpoint, &self.jwks_uri];
+        server.into_iter().chain(&self.userinfo_endpoint)
+    }
+}
+
 /// Finds a provider and remembers what it found. The lock is held for moments only, never across a request.
 #[derive(Debug)]
 pub(super) struct Discovery {

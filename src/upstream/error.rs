@@ -9,6 +9,9 @@ pub enum UpstreamError {
     /// No connection, or it broke before the answer was complete.
     #[error("provider unreachable: {0}")]
     Unreachable(&'static str),
+    /// The address is one that tenants must not make us connect to.
+    #[error("address is not public")]
+    Forbidden,
     /// The answer was not complete within the time limit.
     #[error("provider timed out")]
     Timeout,

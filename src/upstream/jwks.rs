@@ -32,6 +32,11 @@ impl From<JwkSet> for VerificationKeys {
 }
 
 impl VerificationKeys {
+    /// Whether nothing can be verified with them.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The key that the token's header asks for. A header without `kid` is answered only when there is no choice
     /// (OpenID Connect Core 1.0 section 10.1).
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&VerificationKey> {

@@ -7,10 +7,12 @@
 //! ```
 //! Nothing here decides who a user is: [`SignIn`] says what the provider proved, and the login rules judge it.
 
+pub mod address_policy;
 pub mod client;
 mod discovery;
 mod error;
 mod github;
+pub mod guarded;
 mod id_token;
 mod jwks;
 mod oauth;
@@ -22,8 +24,10 @@ mod tests;
 use gatehouse_actors::clock::Clock;
 use url::Url;
 
+pub use self::address_policy::AddressPolicy;
 pub use self::client::HttpClient;
 pub use self::error::UpstreamError;
+pub use self::guarded::GuardedClient;
 pub use self::id_token::IdTokenError;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
@@ -108,6 +112,7 @@ pub struct SignIn {
 #[derive(Debug)]
 pub struct Provider {
     kind: ProviderKind,
+    is_tenant_chosen: bool,
     protocol: Protocol,
 }
 
@@ -131,7 +136,28 @@ impl Provider {
                 Protocol::OpenId(oidc::OpenId::new(kind, issuer, credentials))
             }
         };
-        Self { kind, protocol }
+        Self { kind, is_tenant_chosen: false, protocol }
+    }
+
+    /// The same for an address that a tenant chose: only a [`GuardedClient`] may be sent there.
+    #[must_use]
+    pub fn chosen_by_tenant(settings: ProviderSettings) -> Self {
+        Self { is_tenant_chosen: true, ..Self::new(settings) }
+    }
+
+    /// Whether a tenant chose where this provider lives.
+    #[must_use]
+    pub fn is_tenant_chosen(&self) -> bool {
+        self.is_tenant_chosen
+    }
+
+    /// Finds the provider, and checks that everything it names may be connected to and that it publishes keys. Those
+    /// whose endpoints are configuration have nothing to verify.
+    pub async fn verify(&self, guarded: &GuardedClient, clock: &dyn Clock) -> Result<(), UpstreamError> {
+        match &self.protocol {
+            Protocol::GitHub(_) => Ok(()),
+            Protocol::OpenId(openid) => openid.verify(guarded, clock).await,
+        }
     }
 
     /// Which provider this is.

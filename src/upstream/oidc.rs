@@ -10,6 +10,7 @@ use url::Url;
 use super::client::HttpClient;
 use super::discovery::{Discovery, Metadata};
 use super::error::UpstreamError;
+use super::guarded::GuardedClient;
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::oauth::{self, Credentials, TokenAnswer};
 use super::profile::{usable_email, usable_name, usable_picture};
@@ -39,6 +40,21 @@ struct UserInfo {
 impl OpenId {
     pub(super) fn new(kind: ProviderKind, issuer: String, credentials: Credentials) -> Self {
         Self { kind, credentials, discovery: Discovery::new(kind, issuer) }
+    }
+
+    /// Asks for the metadata and the keys, and checks every endpoint. The browser's one as well: it is in the same
+    /// document, and an honest provider has no reason to keep it elsewhere.
+    pub(super) async fn verify(
+        &self,
+        guarded: &GuardedClient,
+        clock: &dyn Clock,
+    ) -> Result<(), UpstreamError> {
+        let metadata = self.discovery.metadata(guarded.as_http(), clock).await?;
+        for endpoint in metadata.endpoints() {
+            guarded.check(endpoint).await?;
+        }
+        let keys = self.discovery.keys(guarded.as_http(), clock, &metadata).await?;
+        if keys.is_empty() { Err(UpstreamError::BadAnswer("no usable signing key")) } else { Ok(()) }
     }
 
     pub(super) async fn authorization_url(

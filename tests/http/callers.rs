@@ -68,6 +68,7 @@ const EXPECTED: &[Row] = &[
     public("GET",  "/auth/admin/{provider}/callback", 400),
     public("GET",  "/auth/{provider}", 400),
     public("GET",  "/auth/{provider}/callback", 400),
+    public("GET",  "/auth/{provider}/callback/{org}", 400),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("GET",  "/api/user", "SignedIn",                  [401,  401,  401,  401,  200,  200,  200,  403]),
     // The management API. The platform's caller owns the platform and the demo organization, and sends no JSON.
@@ -85,6 +86,10 @@ const EXPECTED: &[Row] = &[
     ("GET", "/api/organizations/{org}/users/{user_id}", "AnyMember", [401, 401, 401, 401, 403, 403, 404, 403]),
     ("DELETE", "/api/organizations/{org}/users/{user_id}", "OnlyOwner", [401, 401, 401, 401, 403, 403, 404, 403]),
     ("DELETE", "/api/organizations/{org}/users/{user_id}/sessions", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("GET", "/api/organizations/{org}/oauth-credentials", "AnyMember", [401, 401, 401, 401, 403, 403, 200, 403]),
+    ("GET", "/api/organizations/{org}/oauth-credentials/{provider}", "AnyMember", [401, 401, 401, 401, 403, 403, 404, 403]),
+    ("POST", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 415, 403]),
+    ("DELETE", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 404, 403]),
     ("GET", "/api/organizations/{org}/audit-log", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("GET", "/api/organizations/{org}/invitations", "AtLeastAdmin", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("POST", "/api/organizations/{org}/invitations", "AtLeastAdmin, Active", [401, 401, 401, 401, 403, 403, 415, 403]),

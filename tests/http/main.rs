@@ -12,6 +12,7 @@
 
 mod analytics;
 mod callers;
+mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;

@@ -194,6 +194,7 @@ impl World {
             },
             new_user_public_id: self.public_id(),
             bootstrap_owner_email: None,
+            credential_version: None,
             claims: Vec::new(),
             now: self.now(),
         }

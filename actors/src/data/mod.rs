@@ -19,6 +19,7 @@ pub mod login_proof;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
+pub mod oauth_credentials;
 pub mod organizations;
 pub mod plans;
 pub mod platform;
@@ -57,6 +58,7 @@ pub fn statements() -> Vec<&'static Statement> {
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
+        oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         platform::STATEMENTS,
         platform_analytics::STATEMENTS,

@@ -13,7 +13,8 @@ macro_rules! select_service {
         concat!(
             "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, s.device_activation_uri, o.slug, \
              o.name, o.status, o.is_platform, EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id \
-             AND c.expires_at IS NULL), s.service_type, s.post_logout_redirect_uris, ",
+             AND c.expires_at IS NULL), s.service_type, s.post_logout_redirect_uris, s.github_scopes, \
+              s.google_scopes, s.microsoft_scopes, ",
             $crate::data::client_registration::registration_columns!(),
             " FROM services s JOIN organizations o ON o.id = s.org_id"
         )
@@ -57,6 +58,12 @@ pub struct Service {
     pub auth_method: AuthMethod,
     /// Whether it has to authenticate (RFC 6749, section 2.1).
     pub is_confidential: bool,
+    /// Scopes to ask GitHub for, beyond those that signing in needs.
+    pub github_scopes: Vec<String>,
+    /// The same for Google.
+    pub google_scopes: Vec<String>,
+    /// The same for Microsoft.
+    pub microsoft_scopes: Vec<String>,
     /// `web`, `mobile`, `desktop` or `api`.
     pub service_type: String,
     /// Where a logout may lead.
@@ -72,8 +79,19 @@ impl Service {
         self.org_status == "active"
     }
 
+    /// What to ask the provider for, beyond what signing in needs.
+    #[must_use]
+    pub fn provider_scopes(&self, provider: &str) -> &[String] {
+        match provider {
+            "github" => &self.github_scopes,
+            "google" => &self.google_scopes,
+            "microsoft" => &self.microsoft_scopes,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
-        let registration = ClientRegistration::from_row(row, 14)?;
+        let registration = ClientRegistration::from_row(row, 17)?;
         let auth_method = registration.auth_method(row.get(11)?);
         Ok(Self {
             id: row.get(0)?,
@@ -95,6 +113,9 @@ impl Service {
                 "post_logout_redirect_uris",
                 &row.get::<String>(13)?,
             )?,
+            github_scopes: string_list("services", "github_scopes", &row.get::<String>(14)?)?,
+            google_scopes: string_list("services", "google_scopes", &row.get::<String>(15)?)?,
+            microsoft_scopes: string_list("services", "microsoft_scopes", &row.get::<String>(16)?)?,
             registration,
         })
     }

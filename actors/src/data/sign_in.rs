@@ -2,6 +2,7 @@
 
 use super::authorization_codes::{self, NewAuthorizationCode};
 use super::device_codes::{self, DeviceCodeRefusal};
+use super::oauth_credentials;
 use super::services::{Service, select_service};
 use super::users::{self, Arrival, EmailInUse};
 use crate::clock::Millis;
@@ -57,6 +58,8 @@ pub enum SignInRefusal {
     ServiceGone,
     /// The organization is not active; its status.
     OrganizationNotActive(String),
+    /// The client at the provider is not the one that the sign-in was started with.
+    CredentialChanged,
     /// Another account has the address.
     EmailInUse(EmailInUse),
     /// The device code cannot be claimed.
@@ -140,6 +143,10 @@ fn enter(
     let Some(service) = service else { return Err(OpError::Refused(SignInRefusal::ServiceGone)) };
     if !service.is_active() {
         return Err(OpError::Refused(SignInRefusal::OrganizationNotActive(service.org_status)));
+    }
+    let Arrival { org_id, profile, credential_version, .. } = arrival;
+    if !oauth_credentials::is_current(tx, *org_id, &profile.provider, credential_version.as_deref())? {
+        return Err(OpError::Refused(SignInRefusal::CredentialChanged));
     }
     match users::resolve(tx, arrival).map_err(OpError::<SignInRefusal>::from)? {
         Ok(user_id) => Ok((service, user_id)),

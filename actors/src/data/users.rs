@@ -87,6 +87,8 @@ pub struct Arrival {
     pub org_id: i64,
     /// What the provider said.
     pub profile: Profile,
+    /// Through which version of the organization's own client at the provider; none for the platform's.
+    pub credential_version: Option<String>,
     /// UUID for a new user.
     pub new_user_public_id: String,
     /// `PLATFORM_OWNER_EMAIL`, normalized: its first verified sign-in to the platform realm becomes an owner.

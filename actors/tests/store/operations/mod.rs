@@ -10,6 +10,7 @@ mod invitations;
 mod login_counts;
 mod login_events;
 mod members;
+mod oauth_credentials;
 mod organizations;
 mod plans;
 mod platform;

@@ -4,6 +4,7 @@
 //! Questions and changes are plain structs in [`data`], each next to its SQL. All changes flow through one
 //! [`commit_queue`] to one [`writer`] thread, and an answer exists only after COMMIT.
 
+pub mod bulletin;
 pub mod clock;
 pub(crate) mod commit_queue;
 pub mod data;
@@ -16,6 +17,7 @@ pub mod housekeeper;
 pub mod message;
 pub mod money;
 pub mod offline;
+pub mod outbox;
 pub(crate) mod reader;
 pub mod store;
 pub mod system;

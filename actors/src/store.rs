@@ -8,12 +8,14 @@ use actix::Addr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::outbox::Outbox;
 use crate::reader::Reader;
 use crate::wal_checkpointer::WalCheckpointer;
 
@@ -28,10 +30,16 @@ pub(crate) struct ReadLane {
 }
 
 impl ReadLane {
-    /// Asks a question, once there is a place.
-    pub(crate) async fn ask<Q: ReadOp>(&self, question: Q) -> Result<Q::Output, StoreError> {
-        let permit = admit(&self.permits).await?;
-        self.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+    /// Asks a question in this lane.
+    pub(crate) fn ask<Q: ReadOp>(
+        &self,
+        question: Q,
+    ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
+        let Self { readers, permits } = self.clone();
+        async move {
+            let permit = admit(&permits).await?;
+            readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        }
     }
 }
 
@@ -45,6 +53,8 @@ pub struct Store {
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     pub(crate) housekeeper: Addr<Housekeeper>,
+    pub(crate) outbox: Addr<Outbox>,
+    pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
 }
@@ -84,13 +94,20 @@ impl Store {
 
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer, housekeeper) = futures_util::join!(
+        let (queue, batcher, checkpointer, housekeeper, outbox) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
             self.checkpointer.send(Observe),
-            self.housekeeper.send(Observe)
+            self.housekeeper.send(Observe),
+            self.outbox.send(Observe)
         );
-        [queue, batcher, checkpointer, housekeeper].into_iter().flatten().collect()
+        [queue, batcher, checkpointer, housekeeper, outbox].into_iter().flatten().collect()
+    }
+
+    /// Where commits are told of.
+    #[must_use]
+    pub fn bulletin(&self) -> &Bulletin {
+        &self.bulletin
     }
 
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, SyncArbiter};
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
+use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
 use crate::device_code_batcher::{DeviceCodeBatcher, DeviceCodeMint};
 use crate::engine::migrate::{InstanceLock, MigrateError, prepare};
@@ -15,6 +19,7 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
 use crate::wal_checkpointer::WalCheckpointer;
@@ -24,6 +29,9 @@ use crate::writer::Writer;
 const READ_PERMITS: usize = 512;
 /// Writes admitted: four full batches.
 const WRITE_PERMITS: usize = 1024;
+
+/// How long a stop waits for what is being delivered.
+const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
 
 /// What the actors need from outside.
 pub struct Ports {
@@ -63,11 +71,12 @@ impl ActorSystem {
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
-        let writer = start_writer(&engine, ports.faults, &bell, &writes_failing)?;
+        let bulletin = Bulletin::default();
+        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
-        let arbiters = vec![Arbiter::new(), Arbiter::new()];
-        let [queue_arbiter, timer_arbiter] = arbiters.as_slice() else {
+        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter, delivery_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());
         };
         let queue = {
@@ -92,6 +101,12 @@ impl ActorSystem {
                 Housekeeper::new(queue, report, ports.housekeeping, &bell)
             })
         };
+        let outbox = {
+            let (lane, queue, bulletin, bell) = (fast.clone(), queue.clone(), bulletin.clone(), bell.clone());
+            Outbox::start_in_arbiter(&delivery_arbiter.handle(), move |_| {
+                Outbox::new(lane, queue, bulletin, &bell)
+            })
+        };
         let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
         let bell_of_store = bell.clone();
         let store = Store {
@@ -102,6 +117,8 @@ impl ActorSystem {
             batcher,
             checkpointer,
             housekeeper,
+            outbox,
+            bulletin,
             bell: bell_of_store,
             writes_failing,
         };
@@ -114,15 +131,25 @@ impl ActorSystem {
         self.store.clone()
     }
 
+    /// Lets the outbox deliver. Separate from the start, because what delivers needs the store.
+    pub async fn deliver_through(&self, factory: PortFactory, clock: Arc<dyn Clock>) {
+        // An outbox that is not there any more has rung the death bell.
+        let _ = self.store.outbox.send(Connect { factory, clock }).await;
+    }
+
     /// Rings when a vital actor dies.
     #[must_use]
     pub fn death_bell(&self) -> DeathBell {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: housekeeper, batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: outbox, housekeeper, batcher, queue, log, addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, .. } = &self.store;
+        // What does not end in time is cut, and is delivered again after the next start.
+        let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
+        let _ = outbox.send(Stop).await;
+        log::info!(step = "deliveries settled", all = settled; "stopping");
         let _ = housekeeper.send(Stop).await;
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
@@ -153,16 +180,18 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    failing: &Arc<AtomicBool>,
+    (failing, bulletin): (&Arc<AtomicBool>, &Bulletin),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
+    let bulletin = bulletin.clone();
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
         faults: Arc::clone(&faults),
         bell: bell.clone(),
         failing: Arc::clone(&failing),
+        bulletin: bulletin.clone(),
     }))
 }

@@ -1,5 +1,5 @@
-// A look into the database file of a service that has stopped. Reading only, but for the one edit that plays a
-// newer version of the service.
+// A look into the database file of a service that has stopped. Reading only, but for edits that play a newer version
+// of the service, or a state that no request leads to.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -35,6 +35,17 @@ export async function pretendNewerSchema(file) {
     writeFileSync(file, Buffer.from(db.export()));
   });
   for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
+}
+
+/** Changes the database of a stopped service behind its back. */
+export async function editDatabase(dir, sql) {
+  for (const file of databaseFiles(dir).filter((name) => name.endsWith('.db'))) {
+    await withDatabase(file, (db) => {
+      db.run(sql);
+      writeFileSync(file, Buffer.from(db.export()));
+    });
+    for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
+  }
 }
 
 async function withDatabase(file, look) {

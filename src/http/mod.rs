@@ -10,6 +10,7 @@ pub mod cookie;
 pub mod days;
 pub mod dialect;
 pub mod email;
+pub mod event;
 pub mod fields;
 pub mod headers;
 pub mod input;

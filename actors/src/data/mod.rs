@@ -8,6 +8,8 @@ pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
+pub mod ended_sessions;
+pub mod events;
 pub(crate) mod growth;
 pub mod housekeeping;
 pub mod installation;
@@ -21,6 +23,7 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_analytics;
@@ -32,6 +35,8 @@ pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -47,6 +52,8 @@ pub fn statements() -> Vec<&'static Statement> {
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         housekeeping::STATEMENTS,
         installation::STATEMENTS,
@@ -60,6 +67,7 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
@@ -71,6 +79,8 @@ pub fn statements() -> Vec<&'static Statement> {
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

@@ -14,6 +14,7 @@ mod group_commit;
 mod housekeeping;
 mod lifecycle;
 mod operations;
+mod outbox;
 mod reads;
 mod statements;
 mod support;

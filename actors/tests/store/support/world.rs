@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{Mint, Plan};
+use super::{Mint, Plan, Receivers};
 
 /// Long enough for a loaded machine; only a failing test ever waits so long.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -77,6 +77,11 @@ impl World {
 
     pub(crate) fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// Lets the outbox deliver to `receivers`.
+    pub(crate) async fn deliver_to(&self, receivers: &Receivers) {
+        self.system.deliver_through(receivers.port(), self.clock.clone()).await;
     }
 
     /// The name that the death bell tells.

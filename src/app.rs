@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, analytics, audit, credentials, dev, device, end_users, events, health, invitations, login,
-    members, oidc, orgs, platform, services, sessions, webhooks,
+    account, analytics, audit, billing, credentials, dev, device, end_users, events, health, invitations,
+    login, members, oidc, orgs, platform, services, sessions, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -43,6 +43,9 @@ pub fn routes() -> Vec<At> {
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
+        // Billing.
+        at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/api/subscription").get(billing::handlers::subscription),
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

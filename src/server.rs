@@ -16,12 +16,14 @@ use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
 use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
+use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -201,8 +203,24 @@ fn start_actors(
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
     let housekeeping =
         Housekeeping { clock: Arc::clone(clock), login_event_days: config.login_event_retention_days };
-    let ports = Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults), housekeeping };
+    let ports = Ports {
+        device_code_mint: Arc::new(mint),
+        stripe: stripe_settings(config, clock),
+        faults: Arc::new(NoFaults),
+        housekeeping,
+    };
     ActorSystem::start(&settings, ports)
+}
+
+fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
+    StripeSettings {
+        port: Arc::new(|| Box::new(ReadsNothing)),
+        clock: Arc::clone(clock),
+        rules: BillingRules {
+            past_due_grace: config.billing.past_due_grace,
+            livemode: config.billing.livemode(),
+        },
+    }
 }
 
 /// A database is for dev mode or for real, never for both.

@@ -20,6 +20,8 @@ pub mod offline;
 pub mod outbox;
 pub(crate) mod reader;
 pub mod store;
+pub mod stripe;
+pub mod stripe_event_actor;
 pub mod system;
 pub(crate) mod wal_checkpointer;
 pub(crate) mod writer;

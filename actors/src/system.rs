@@ -22,6 +22,7 @@ use crate::housekeeper::{Housekeeper, Housekeeping};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
+use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
 
@@ -37,6 +38,8 @@ const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
 pub struct Ports {
     /// Draws device codes.
     pub device_code_mint: Arc<dyn DeviceCodeMint>,
+    /// The way to Stripe, and what is decided about billing.
+    pub stripe: StripeSettings,
     /// Planned failures; [`crate::faults::NoFaults`] in the service.
     pub faults: Arc<dyn Faults>,
     /// What is swept out, and when.
@@ -70,13 +73,15 @@ impl ActorSystem {
         let engine = Engine::new(&settings.path);
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
+        // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
+        let background = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
         let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
-        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
-        let [queue_arbiter, timer_arbiter, delivery_arbiter] = arbiters.as_slice() else {
+        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter, delivery_arbiter, stripe_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());
         };
         let queue = {
@@ -101,6 +106,12 @@ impl ActorSystem {
                 Housekeeper::new(queue, report, ports.housekeeping, &bell)
             })
         };
+        let stripe = {
+            let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
+            StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
+                StripeEventActor::new(lane, queue, &settings, &bell)
+            })
+        };
         let outbox = {
             let (lane, queue, bulletin, bell) = (fast.clone(), queue.clone(), bulletin.clone(), bell.clone());
             Outbox::start_in_arbiter(&delivery_arbiter.handle(), move |_| {
@@ -117,6 +128,7 @@ impl ActorSystem {
             batcher,
             checkpointer,
             housekeeper,
+            stripe,
             outbox,
             bulletin,
             bell: bell_of_store,
@@ -143,9 +155,12 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: outbox, housekeeper, batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: Stripe's events, outbox, housekeeper, batcher, queue, log,
+    /// addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, outbox, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, .. } = &self.store;
+        let _ = stripe.send(Stop).await;
+        log::info!(step = "stripe events stopped"; "stopping");
         // What does not end in time is cut, and is delivered again after the next start.
         let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
         let _ = outbox.send(Stop).await;

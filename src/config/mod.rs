@@ -5,6 +5,7 @@
 //!                              every complaint on the way -> Problems, shown all at once
 //! ```
 
+pub mod billing;
 mod clients;
 mod dev_secrets;
 pub mod keys;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use billing::BillingSettings;
 use mail::MailSettings;
 use problems::Wrong;
 use provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -114,6 +116,8 @@ pub struct Config {
     pub mail: Option<MailSettings>,
     /// How many whole days login events are kept, beside today.
     pub login_event_retention_days: i64,
+    /// The platform's Stripe account.
+    pub billing: BillingSettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -153,6 +157,7 @@ impl Config {
         let mail = mail::read(reader);
         let login_event_retention_days =
             reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
+        let billing = billing::read(reader);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -174,6 +179,7 @@ impl Config {
             trusted_proxies,
             mail,
             login_event_retention_days,
+            billing,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.
@@ -196,6 +202,11 @@ impl Config {
             && let Some(ring) = reader.accept(keys::ENCRYPTION_KEY, strength::encryption_keys(&text))
         {
             self.encryption_keys = ring;
+        }
+        if self.billing.webhook_secrets.is_empty()
+            && let Some(secret) = dev_secret(reader, folder, dev_secrets::STRIPE_WEBHOOK_SECRET, missing)
+        {
+            self.billing.webhook_secrets = vec![secret];
         }
     }
 }

@@ -13,12 +13,14 @@ use gatehouse_actors::data::login_proof::RebuildLoginCounts;
 use gatehouse_actors::data::organizations::{SeedOrganization, SeedService};
 use gatehouse_actors::data::sessions::NewSession;
 use gatehouse_actors::data::sign_in::CompleteWebSignIn;
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::device_code_batcher::{DeviceCodeMint, MintedDeviceCode};
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
+use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -63,6 +65,11 @@ impl World {
         let settings = EngineSettings { path: path(&folder), readers_per_lane: 2 };
         let ports = Ports {
             device_code_mint: Arc::new(NoDevices),
+            stripe: StripeSettings {
+                port: Arc::new(|| Box::new(ReadsNothing)),
+                clock: clock.clone(),
+                rules: BillingRules { past_due_grace: 0, livemode: None },
+            },
             faults: Arc::new(NoFaults),
             housekeeping: Housekeeping { clock: clock.clone(), login_event_days: RETENTION_DAYS },
         };

@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
 pub mod webhooks;
 

@@ -1,12 +1,15 @@
 //! What every slice shares: who calls, what they sent, how answers and errors look.
 
+pub mod access_token;
 pub mod activation;
 pub mod address;
 pub mod body;
 pub mod caller;
+pub mod claims;
 pub mod client;
 pub mod connection;
 pub mod cookie;
+pub mod cors;
 pub mod days;
 pub mod dialect;
 pub mod email;
@@ -15,6 +18,7 @@ pub mod fields;
 pub mod headers;
 pub mod input;
 pub mod invitation;
+pub mod last_used;
 pub mod management;
 pub mod objects;
 pub mod observe;

@@ -18,4 +18,5 @@ mod hostile;
 mod lifetimes;
 mod modes;
 mod support;
+mod token_endpoints;
 mod tokens;

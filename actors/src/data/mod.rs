@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod access_tokens;
 pub mod analytics;
 pub mod audit;
 pub mod audit_log;
@@ -25,10 +26,13 @@ pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_analytics;
 pub mod platform_owners;
+pub mod presented_refresh;
+pub mod redirect_origins;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -49,6 +53,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        access_tokens::STATEMENTS,
         analytics::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
@@ -76,12 +81,15 @@ pub fn statements() -> Vec<&'static Statement> {
         platform::STATEMENTS,
         platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        redirect_origins::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
         stripe_compare::STATEMENTS,
         stripe_effects::STATEMENTS,

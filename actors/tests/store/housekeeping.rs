@@ -10,7 +10,8 @@ use gatehouse_actors::message::WriteOp;
 use gatehouse_actors::values;
 
 use crate::support::{
-    World, code_for, hash, hold_writer, issue_device_code, person, redeem_code, refusal, spawn_write, tenant,
+    World, audit, code_for, hash, hold_writer, issue_device_code, person, redeem_code, refusal, spawn_write,
+    tenant,
 };
 
 const MINUTE: i64 = 60 * 1000;
@@ -91,6 +92,7 @@ async fn a_session_that_is_over_leaves_with_its_tokens_and_the_newest_one_stays(
         successor_hash: hash(),
         client_id: None,
         requested_scope: None,
+        audit: audit(&world),
         now: world.now(),
     };
     refusal(world.store.write(token).await);
@@ -122,6 +124,7 @@ async fn tokens_that_may_be_used_again_by_a_thief_stay() {
         successor_hash: [7; 32],
         client_id: None,
         requested_scope: None,
+        audit: audit(&world),
         now,
     };
     world.clock.advance(20 * DAY);

@@ -46,6 +46,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("RECOUNT_GROWTH", PROOF),
     ("RECOUNT_TOTALS", PROOF),
     ("PURGE_CODES", "walks the primary key and stops at LIMIT"),
+    ("PURGE_REVOKED", "walks the primary key and stops at LIMIT"),
     ("PURGE_DEVICE_CODES", "walks the primary key and stops at LIMIT"),
     ("PURGE_EVENTS", "walks the primary key of one organization and stops at LIMIT"),
     ("PURGE_LOGIN_STATES", "walks the primary key and stops at LIMIT"),

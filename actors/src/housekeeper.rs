@@ -23,7 +23,7 @@ use crate::guard::{DeathBell, Vital};
 use crate::message::{Observe, Snapshot, WriteOp};
 use crate::store::ReadLane;
 
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// Rows that one piece looks at: enough to share an fsync, few enough to be done in a few milliseconds.
 const PIECE: i64 = 500;
 /// Pieces of the sessions that one round looks at; the next round goes on after them.

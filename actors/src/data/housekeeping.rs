@@ -35,6 +35,9 @@ statements! {
     SWEEP_LOGIN_EVENTS = sweep!("login_events", "created_at");
     SWEEP_LOGIN_MINUTES = "DELETE FROM platform_login_minutes WHERE minute IN (SELECT minute \
         FROM platform_login_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)";
+    // The key is a UUID of version 7, so the oldest come first.
+    SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_access_tokens WHERE jti IN (SELECT jti FROM (SELECT jti, expires_at \
+        FROM revoked_access_tokens ORDER BY jti LIMIT $1) oldest WHERE expires_at < $2)";
     SESSIONS_AFTER = "SELECT id, ended_at, expires_at FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
     // The newest session of a user and a service stays: it says that the user was ever there. One with tokens left
     // would take an unbounded number of them along.
@@ -61,6 +64,8 @@ pub enum Chore {
     DeviceCodes,
     /// Login states that were used.
     LoginStates,
+    /// Access tokens that were revoked and have expired.
+    RevokedTokens,
     /// Refresh tokens, before the sessions that they belong to.
     RefreshTokens,
     /// Login events beyond their retention. What is counted of them stays.
@@ -71,10 +76,11 @@ pub enum Chore {
 
 impl Chore {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AuthorizationCodes,
         Self::DeviceCodes,
         Self::LoginStates,
+        Self::RevokedTokens,
         Self::RefreshTokens,
         Self::LoginEvents,
         Self::LoginMinutes,
@@ -87,6 +93,7 @@ impl Chore {
             Self::AuthorizationCodes => "authorization_codes",
             Self::DeviceCodes => "device_codes",
             Self::LoginStates => "login_states",
+            Self::RevokedTokens => "revoked_tokens",
             Self::RefreshTokens => "refresh_tokens",
             Self::LoginEvents => "login_events",
             Self::LoginMinutes => "login_minutes",
@@ -119,6 +126,7 @@ impl WriteOp for Sweep {
             Chore::AuthorizationCodes => sweep(SWEEP_CODES, now - authorization_codes::KEPT_AFTER_EXPIRY),
             Chore::DeviceCodes => sweep(SWEEP_DEVICE_CODES, now - device_codes::KEPT_AFTER_EXPIRY),
             Chore::LoginStates => sweep(SWEEP_LOGIN_STATES, now),
+            Chore::RevokedTokens => sweep(SWEEP_REVOKED_TOKENS, now),
             Chore::RefreshTokens => sweep(SWEEP_REFRESH_TOKENS, now - REFRESH_TOKENS_KEPT),
             Chore::LoginEvents => self.sweep_login_events(tx),
             Chore::LoginMinutes => {

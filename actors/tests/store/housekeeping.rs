@@ -36,7 +36,8 @@ async fn codes_leave_after_their_time_of_recognition_and_not_before() {
     code_for(&world, &acme.web, person(&world, acme.org_id, "ann")).await;
     issue_device_code(&world, &acme.terminal).await.unwrap();
     world.execute(&format!(
-        "INSERT INTO login_state_claims (state_hash, expires_at) VALUES (x'01', {})",
+        "INSERT INTO login_state_claims (state_hash, expires_at) VALUES (x'01', {0}); \
+         INSERT INTO revoked_access_tokens (jti, expires_at) VALUES ('a', {0})",
         world.now() + MINUTE
     ));
     let left = async |advance: i64| {
@@ -57,6 +58,7 @@ async fn codes_leave_after_their_time_of_recognition_and_not_before() {
     );
     assert_eq!(left(2 * MINUTE).await, (1, 0, 0));
     assert_eq!(left(DAY).await, (0, 0, 0));
+    assert_eq!(rows(&world, "revoked_access_tokens"), 0);
     assert_eq!(world.figure("housekeeper", "authorization_codes").await, 1);
     assert_eq!(world.figure("housekeeper", "rounds").await, 5);
 }

@@ -24,6 +24,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SWEEP_CODES", "walks the primary key and stops at LIMIT"),
     ("SWEEP_DEVICE_CODES", "walks the primary key and stops at LIMIT"),
     ("SWEEP_LOGIN_STATES", "walks the primary key and stops at LIMIT"),
+    ("SWEEP_REVOKED_TOKENS", "walks the primary key and stops at LIMIT"),
     ("SWEEP_REFRESH_TOKENS", "walks the primary key and stops at LIMIT"),
     ("SWEEP_LOGIN_EVENTS", "walks the primary key and stops at LIMIT"),
     ("COMPARE_DAYS", PROOF),

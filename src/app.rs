@@ -3,13 +3,14 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 
+use crate::analytics;
 use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, analytics, audit, billing, credentials, dev, device, end_users, events, health, invitations,
-    login, members, oidc, orgs, platform, services, sessions, tokens, webhooks,
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
+    members, oidc, orgs, platform, services, sessions, tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.

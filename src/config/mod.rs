@@ -328,14 +328,14 @@ fn read_port(reader: &mut Reader<'_>) -> u16 {
     reader.parsed(keys::SERVER_PORT, network::port).unwrap_or(3000)
 }
 
-fn workers(text: &str) -> Result<usize, Wrong> {
-    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
-    count.ok_or_else(|| Wrong::new("is not a number of threads", "set a number from 1 to 256"))
-}
-
 fn retention_days(text: &str) -> Result<i64, Wrong> {
     let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
     days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650"))
+}
+
+fn workers(text: &str) -> Result<usize, Wrong> {
+    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
+    count.ok_or_else(|| Wrong::new("is not a number of threads", "set a number from 1 to 256"))
 }
 
 fn read_log(reader: &mut Reader<'_>) -> LogSettings {

@@ -10,12 +10,12 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
-mod analytics;
 mod callers;
 mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;
+mod login_exports;
 mod modes;
 mod support;
 mod token_endpoints;

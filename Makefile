@@ -14,7 +14,7 @@ JQ := $(or $(shell command -v jq),/usr/bin/jq)
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check bench-analytics
+.PHONY: help run test test-rust test-end-to-end check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -55,10 +55,6 @@ $(JQ):
 	@echo "==> installing jq for the end-to-end tests"
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends jq
-
-bench-analytics: ## print what a million login events cost: reports, sign-ins, sweeping (minutes)
-	@echo "==> building with optimizations (the first time takes minutes)"
-	@cargo bench --locked -p gatehouse-actors --bench analytics
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

@@ -92,10 +92,11 @@ scenario('nobody else answers: CSRF, another browser, another person, an old pag
   const { csrf } = Object.fromEntries(formWith(second.page, 'csrf').fill({}));
   assertErrorPage(await browser.clone().submit(form, { ...allow, csrf }), 403);
   // The question of Ada in a browser that Bob has signed in to since.
-  const shared = browser.clone();
+  const shared = stage.browser();
+  const left = (await asked(shared, web, ADA)).page;
   await web.signIn(shared, BOB, { prompt: 'login' });
-  assertErrorPage(await shared.get(page.url), 400);
-  assert.equal(appParameters(await shared.submit(form, allow)).error, 'login_required');
+  assertErrorPage(await shared.get(left.url), 400);
+  assert.equal(appParameters(await shared.submit(formWith(left, 'csrf'), allow)).error, 'login_required');
   // Without the browser's session the question opens nothing.
   const cookies = browser.jar.matching(page.url).filter(({ name }) => name.startsWith('gatehouse-consent-')).map(({ name, value }) => `${name}=${value}`).join('; ');
   const bare = await request(form.action, { form: [...form.fill({ decision: 'allow' })], headers: { cookie: cookies, origin: server.url } });

@@ -1,5 +1,6 @@
 //! The command line: what a person types, and the exit code that a script sees.
 
+mod analytics;
 mod audit;
 mod billing;
 mod check_config;
@@ -57,6 +58,8 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Sign in from this terminal, with a code that is typed into a browser
     Login(login::Arguments),
+    /// Prove the daily counts of sign-ins, or count them anew
+    Analytics(analytics::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
     /// Compare subscriptions with Stripe, or apply its events once more
@@ -151,6 +154,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::CheckConfig(arguments) => check_config::run(arguments.mode()),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
+        Command::Analytics(arguments) => analytics::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Billing(arguments) => billing::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),

@@ -13,6 +13,7 @@ mod client_assertion;
 pub mod connection;
 pub mod cookie;
 pub mod cors;
+pub mod days;
 pub mod dialect;
 pub mod dpop;
 pub mod email;

@@ -103,7 +103,11 @@ pub(super) fn callback_of(app: &App, login: &LoginState) -> String {
 /// The provider is at fault (502), or it refused this very sign-in (400).
 pub(super) fn provider_failed(error: &UpstreamError) -> Error {
     let outward = match error {
-        UpstreamError::Refused { .. } | UpstreamError::IdToken(_) | UpstreamError::WrongIssuer => {
+        // An answer that was mixed up (RFC 9700, section 4.4) may be an attack on the person: it is told here, to nobody else.
+        UpstreamError::WrongIssuer => Error::bad_request(
+            "This answer came from another provider than the one that you were sent to. Start again.",
+        ),
+        UpstreamError::Refused { .. } | UpstreamError::IdToken(_) => {
             Error::new(Code::AccessDenied, "The provider did not confirm this sign-in. Please start again.")
         }
         UpstreamError::Unreachable(_) | UpstreamError::Timeout => {

@@ -115,6 +115,7 @@ fn bounded(params: &Params, name: &'static str, most: usize) -> Result<Option<St
 
 /// OpenID Connect Core, section 3.1.2.1: `prompt`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "one for each word of the standard, in any combination")]
 struct Prompt {
     none: bool,
     login: bool,

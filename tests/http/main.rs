@@ -16,6 +16,7 @@ mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;
+mod login_exports;
 mod modes;
 mod sign_out;
 mod support;

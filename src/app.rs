@@ -3,12 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 
+use crate::analytics;
 use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login, logout,
     members, oidc, orgs, platform, services, sessions, tokens, webhooks,
 };
 
@@ -33,6 +34,8 @@ fn of_sign_in() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/logout").get(logout::handlers::by_query).post(logout::handlers::by_form),
+        at("/oauth/logout/confirm").post(logout::handlers::confirm),
         at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
         at("/oauth/introspect").post(tokens::handlers::introspect),
         at("/oauth/revoke").post(tokens::handlers::revoke),
@@ -48,6 +51,8 @@ fn of_sign_in() -> Vec<At> {
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/oauth/par").post(login::par::push),
+        at("/oauth/consent").get(login::consent::show).post(login::consent::decide),
         at("/auth/admin/{provider}").get(login::handlers::start_admin),
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
         at("/auth/{provider}").get(login::handlers::start),
@@ -57,6 +62,11 @@ fn of_sign_in() -> Vec<At> {
         at("/api/user").get(account::user),
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),
+        at("/internal/billing/reconcile").post(billing::operations::reconcile),
+        at("/internal/billing/replay").post(billing::operations::replay),
+        at("/api/billing/checkout").post(billing::checkout::checkout),
+        at("/api/billing/portal").post(billing::checkout::portal),
         at("/api/subscription").get(billing::handlers::subscription),
     ]
 }
@@ -98,7 +108,18 @@ fn of_administration() -> Vec<At> {
             .get(credentials::handlers::show)
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
+        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
+        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
+        at("/api/organizations/{org}/stripe-account")
+            .get(billing::accounts::show)
+            .post(billing::accounts::save)
+            .delete(billing::accounts::remove),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
+        at("/api/organizations/{org}/analytics/login-trends").get(analytics::handlers::trends),
+        at("/api/organizations/{org}/analytics/logins-by-service").get(analytics::handlers::by_service),
+        at("/api/organizations/{org}/analytics/logins-by-provider").get(analytics::handlers::by_provider),
+        at("/api/organizations/{org}/analytics/recent-logins").get(analytics::handlers::recent),
+        at("/api/organizations/{org}/analytics/export").get(analytics::export::export),
         // What happens in an organization, for those who want to hear of it.
         at("/api/organizations/{org}/events").get(events::handlers::follow),
         at("/api/organizations/{org}/webhooks")
@@ -115,6 +136,7 @@ fn of_administration() -> Vec<At> {
             .post(webhooks::deliveries::replay),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
+        at("/api/platform/tiers/{id}").patch(platform::tiers::set_price),
         at("/api/platform/organizations").get(platform::handlers::list),
         at("/api/platform/organizations/{id}/approve").post(platform::handlers::approve),
         at("/api/platform/organizations/{id}/reject").post(platform::handlers::reject),
@@ -124,6 +146,12 @@ fn of_administration() -> Vec<At> {
         at("/api/platform/owners").post(platform::owners::appoint),
         at("/api/platform/owners/{user_id}").delete(platform::owners::demote),
         at("/api/platform/audit-log").get(audit::handlers::of_platform),
+        at("/api/platform/analytics/overview").get(analytics::platform::overview),
+        at("/api/platform/analytics/organization-status").get(analytics::platform::statuses),
+        at("/api/platform/analytics/growth-trends").get(analytics::platform::growth),
+        at("/api/platform/analytics/login-activity").get(analytics::platform::activity),
+        at("/api/platform/analytics/top-organizations").get(analytics::platform::top),
+        at("/api/platform/analytics/recent-organizations").get(analytics::platform::recent),
         // Services, their secrets and plans.
         at("/api/organizations/{org}/services")
             .get(services::handlers::list)

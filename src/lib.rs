@@ -3,6 +3,7 @@
 //! Start reading at [`app`], the route table; then one slice, such as [`device`].
 
 pub mod account;
+pub mod analytics;
 pub mod app;
 pub mod audit;
 pub mod billing;
@@ -20,7 +21,9 @@ pub mod events;
 pub mod health;
 pub mod http;
 pub mod invitations;
+mod key_keeper;
 pub mod login;
+pub mod logout;
 pub mod mail;
 pub mod members;
 pub mod oidc;
@@ -31,6 +34,7 @@ pub mod server;
 pub mod services;
 pub mod sessions;
 pub mod state;
+pub mod stripe;
 pub mod telemetry;
 pub mod throttle;
 pub mod tokens;

@@ -14,7 +14,7 @@ use super::guarded::GuardedClient;
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::oauth::{self, Credentials, TokenAnswer};
 use super::profile::{usable_email, usable_name, usable_picture};
-use super::{AuthorizationRequest, CallbackExchange, ExternalIdentity, SignIn};
+use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn};
 use crate::config::provider::ProviderKind;
 
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
@@ -64,8 +64,16 @@ impl OpenId {
         request: &AuthorizationRequest<'_>,
     ) -> Result<Url, UpstreamError> {
         let metadata = self.discovery.metadata(http, clock).await?;
+        let max_age = match request.effort {
+            Effort::Within(seconds) if seconds > 0 && self.takes_max_age() => Some(seconds.to_string()),
+            Effort::Any | Effort::ChooseAccount | Effort::Within(_) => None,
+        };
         let mut extra = vec![("nonce", request.nonce)];
         extra.extend(request.login_hint.map(|hint| ("login_hint", hint)));
+        match &max_age {
+            Some(seconds) => extra.push(("max_age", seconds)),
+            None => extra.extend(prompt(self.kind, request.effort).map(|prompt| ("prompt", prompt))),
+        }
         oauth::authorization_url(&self.credentials, &metadata.server, request, &SCOPES, &extra)
     }
 
@@ -84,6 +92,11 @@ impl OpenId {
             return Err(UpstreamError::WrongIssuer);
         }
         Ok(SignIn { identity: identity(self.kind, claims), tokens: answer.tokens })
+    }
+
+    /// Google and Microsoft document no `max_age`; there the person is asked in any case.
+    fn takes_max_age(&self) -> bool {
+        matches!(self.kind, ProviderKind::Oidc | ProviderKind::Dev)
     }
 
     /// Verifies the `id_token`, with newer keys when the known ones do not include its own.
@@ -111,6 +124,15 @@ impl OpenId {
             }
             verdict => Ok(verdict?),
         }
+    }
+}
+
+/// The `prompt` that asks for it. Google refuses `login`; to choose an account is the most that it can be asked.
+fn prompt(kind: ProviderKind, effort: Effort) -> Option<&'static str> {
+    match (effort, kind) {
+        (Effort::Any, _) => None,
+        (Effort::ChooseAccount, _) | (Effort::Within(_), ProviderKind::Google) => Some("select_account"),
+        (Effort::Within(_), _) => Some("login"),
     }
 }
 
@@ -198,6 +220,19 @@ mod tests {
             claims[name] = value.clone();
         }
         serde_json::from_value(claims).unwrap()
+    }
+
+    #[test]
+    fn each_provider_is_asked_in_its_own_words() {
+        for (effort, google, microsoft) in [
+            (Effort::Any, None, None),
+            (Effort::ChooseAccount, Some("select_account"), Some("select_account")),
+            (Effort::Within(0), Some("select_account"), Some("login")),
+            (Effort::Within(60), Some("select_account"), Some("login")),
+        ] {
+            assert_eq!(prompt(ProviderKind::Google, effort), google, "{effort:?}");
+            assert_eq!(prompt(ProviderKind::Microsoft, effort), microsoft, "{effort:?}");
+        }
     }
 
     #[test]

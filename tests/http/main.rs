@@ -10,13 +10,16 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
+mod authorize;
 mod callers;
 mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;
 mod limits;
+mod login_exports;
 mod modes;
+mod sign_out;
 mod support;
 mod token_endpoints;
 mod tokens;

@@ -1,22 +1,29 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
 pub mod access_tokens;
+pub mod analytics;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod browser_sessions;
+pub mod checkouts;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod consents;
+pub mod dev_buyers;
 pub mod device_codes;
 pub mod end_users;
 pub mod ended_sessions;
 pub mod entitlements;
 pub mod events;
 pub(crate) mod growth;
+pub mod housekeeping;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
 pub(crate) mod login_counts;
 pub mod login_events;
+pub mod login_proof;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
@@ -26,20 +33,29 @@ pub mod outbox;
 pub mod own_sessions;
 pub mod plans;
 pub mod platform;
+pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
+pub mod pushed_requests;
 pub mod redirect_origins;
+pub mod sealed_columns;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_out;
 pub mod signing_keys;
+pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
+pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub(crate) mod subscription_events;
+pub mod tier_prices;
+pub mod token_binding;
+pub mod used_assertions;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -51,21 +67,28 @@ use crate::engine::Statement;
 pub fn statements() -> Vec<&'static Statement> {
     [
         access_tokens::STATEMENTS,
+        analytics::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        browser_sessions::STATEMENTS,
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
+        consents::STATEMENTS,
+        checkouts::STATEMENTS,
+        dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,
         events::STATEMENTS,
         growth::STATEMENTS,
+        housekeeping::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
         login_counts::STATEMENTS,
         login_events::STATEMENTS,
+        login_proof::STATEMENTS,
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
@@ -73,21 +96,29 @@ pub fn statements() -> Vec<&'static Statement> {
         organizations::STATEMENTS,
         outbox::STATEMENTS,
         platform::STATEMENTS,
+        platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
+        sealed_columns::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         presented_refresh::STATEMENTS,
+        sign_out::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
-        stripe_effects::STATEMENTS,
+        stripe_entitlements::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        tier_prices::STATEMENTS,
+        token_binding::STATEMENTS,
+        used_assertions::STATEMENTS,
         subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,

@@ -72,6 +72,8 @@ const INVITE: &str = r#"{"email": "new@example.com", "role": "member"}"#;
 const HEIR: &str = r#"{"new_owner_email": "quiet-in-demo@example.com"}"#;
 const CREDENTIALS: &str = r#"{"client_id": "another", "client_secret": "a secret of the matrix"}"#;
 const WEBHOOK: &str = r#"{"url": "http://127.0.0.1:9/hook"}"#;
+const STRIPE_ACCOUNT: &str =
+    r#"{"secret_key": "sk_test_of_the_matrix", "webhook_secret": "whsec_of_the_matrix_0123"}"#;
 const RENAME: &str = r#"{"name": "Another name"}"#;
 const SERVICE: &str = r#"{"slug": "another", "name": "Another", "service_type": "api"}"#;
 
@@ -98,6 +100,12 @@ pub(crate) fn rows() -> Vec<Row> {
         public("POST", "/activate/confirm", 400),
         public("GET",  "/oauth/authorize", 400),
         public("POST", "/oauth/authorize", 400),
+        public("POST", "/oauth/par", 401),
+        public("GET",  "/oauth/consent", 400),
+        public("POST", "/oauth/consent", 400),
+        public("GET",  "/oauth/logout", 200),
+        public("POST", "/oauth/logout", 200),
+        public("POST", "/oauth/logout/confirm", 400),
         public("GET",  "/auth/admin/{provider}", 400),
         public("GET",  "/auth/admin/{provider}/callback", 400),
         public("GET",  "/auth/{provider}", 400),
@@ -109,6 +117,12 @@ pub(crate) fn rows() -> Vec<Row> {
         row("GET",  "/oauth/userinfo", "Bearer", 200),
         row("POST", "/oauth/userinfo", "Bearer", 200),
         public("POST", "/webhooks/stripe", 415),
+        public("POST", "/webhooks/stripe/{org}", 415),
+        // Nobody but the command of the operator, which signs its requests.
+        row("POST",   "/internal/billing/reconcile", "Operator", 401),
+        row("POST",   "/internal/billing/replay", "Operator", 401),
+        row("POST",   "/api/billing/checkout", "ServiceUser", 400),
+        row("POST",   "/api/billing/portal", "ServiceUser", 400),
         row("GET",    "/api/user", "SignedIn", 200),
         row("GET",    "/api/auth/sessions", "SignedIn", 200),
         row("DELETE", "/api/auth/sessions", "SignedIn", 200),
@@ -127,6 +141,11 @@ pub(crate) fn rows() -> Vec<Row> {
         // Every member may leave, so the guard lets them in and the operation looks whom they remove.
         row("POST",   "/api/organizations/{org}/members/{user_id}", "AnyMember", 204).but(&[Who::MemberOfA], 403),
         row("DELETE", "/api/organizations/{org}/members/{user_id}", "AnyMember", 204).but(&[Who::MemberOfA], 403),
+        row("GET",    "/api/organizations/{org}/analytics/login-trends", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/logins-by-service", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/logins-by-provider", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/recent-logins", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/export", "AtLeastAdmin", 200),
         row("GET",    "/api/organizations/{org}/users", "AnyMember, Active", 200),
         row("GET",    "/api/organizations/{org}/users/{user_id}", "AnyMember", 200),
         row("DELETE", "/api/organizations/{org}/users/{user_id}", "OnlyOwner", 204),
@@ -136,6 +155,12 @@ pub(crate) fn rows() -> Vec<Row> {
         row("POST",   "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 200).sending(CREDENTIALS),
         row("DELETE", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 204),
         row("GET",    "/api/organizations/{org}/audit-log", "AtLeastAdmin", 200),
+        // Billing.
+        row("POST",   "/api/organizations/{org}/billing/checkout", "AtLeastAdmin, Active", 400),
+        row("POST",   "/api/organizations/{org}/billing/portal", "AtLeastAdmin, Active", 400),
+        row("GET",    "/api/organizations/{org}/stripe-account", "AnyMember", 404),
+        row("POST",   "/api/organizations/{org}/stripe-account", "AtLeastAdmin, Active", 201).sending(STRIPE_ACCOUNT),
+        row("DELETE", "/api/organizations/{org}/stripe-account", "AtLeastAdmin, Active", 404),
         // Events and webhooks.
         row("GET",    "/api/organizations/{org}/events", "AtLeastAdmin", 200),
         row("GET",    "/api/organizations/{org}/webhooks", "AtLeastAdmin", 200),
@@ -174,7 +199,15 @@ pub(crate) fn rows() -> Vec<Row> {
         row("DELETE", "/api/organizations/{org}/services/{svc}/plans/{plan}", "AtLeastAdmin, Active", 204),
         // Platform owners.
         row("GET",    "/api/platform/tiers", "PlatformOwner", 200),
+        // No tier has the id of an organization.
+        row("PATCH",  "/api/platform/tiers/{id}", "PlatformOwner", 404).sending(r#"{"stripe_price_id": "price_1"}"#),
         row("GET",    "/api/platform/organizations", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/overview", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/organization-status", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/growth-trends", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/login-activity", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/top-organizations", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/recent-organizations", "PlatformOwner", 200),
         row("POST",   "/api/platform/organizations/{id}/approve", "PlatformOwner", 0).by_status([200, 409, 409, 409]),
         row("POST",   "/api/platform/organizations/{id}/reject", "PlatformOwner", 0).by_status([200, 409, 409, 409])
             .sending(r#"{"reason": "Not now"}"#),

@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, credentials, dev, device, end_users, health, invitations, login, members, oidc, orgs,
-    platform, services, sessions,
+    account, audit, credentials, dev, device, end_users, health, invitations, linking, login, members, oidc,
+    orgs, platform, services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -36,6 +36,9 @@ pub fn routes() -> Vec<At> {
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/auth/link/confirm").get(linking::confirm).post(linking::decide),
+        at("/auth/link/prove/{provider}").get(login::linking::prove),
+        at("/auth/link/{provider}").get(login::linking::start_link),
         at("/auth/admin/{provider}").get(login::handlers::start_admin),
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
         at("/auth/{provider}").get(login::handlers::start),
@@ -43,6 +46,9 @@ pub fn routes() -> Vec<At> {
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
+        at("/api/user/identities").get(account::identities::list),
+        at("/api/user/identities/{provider}").delete(account::identities::unlink),
+        at("/api/user/identities/{provider}/link").post(account::identities::link),
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

@@ -17,6 +17,7 @@ pub mod error;
 pub mod health;
 pub mod http;
 pub mod invitations;
+pub mod linking;
 pub mod login;
 pub mod mail;
 pub mod members;

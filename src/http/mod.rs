@@ -13,6 +13,7 @@ pub mod fields;
 pub mod headers;
 pub mod input;
 pub mod invitation;
+pub mod linking;
 pub mod management;
 pub mod objects;
 pub mod observe;

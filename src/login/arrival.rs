@@ -16,8 +16,8 @@ use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
 use super::departure::{callback_of, error_redirect, provider_failed};
-use super::failure;
 use super::state::{LoginState, Purpose, WebRequest};
+use super::{failure, linking};
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
@@ -27,6 +27,7 @@ use crate::http::connection::{self, Connection, http_client};
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
+use crate::http::linking::CONFIRM_PATH;
 use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
@@ -104,6 +105,8 @@ fn cancelled(app: &App, login: &LoginState) -> HttpResponse {
             see_other(&with_params("/activate", &[("user_code", user_code)]))
         }
         Purpose::Invitation { token } => see_other(&invitation::accept_path(token)),
+        Purpose::Link { .. } => linking::cancelled(login),
+        Purpose::LinkProof => see_other(CONFIRM_PATH),
     }
 }
 
@@ -138,6 +141,8 @@ async fn signed_in(
             complete_device(app, login, arrival, (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
+        Purpose::Link { session } => Ok(linking::arrived(app, login, session, arrival).await?),
+        Purpose::LinkProof => Ok(linking::proved(app, request, login, arrival).await?),
     };
     match completed {
         Ok(response) => Ok(response),

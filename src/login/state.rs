@@ -43,6 +43,10 @@ pub(super) enum Purpose {
     Device { device_code_id: i64, user_code: String },
     /// An invitation waits for an answer. The token stays inside the sealed cookie.
     Invitation { token: String },
+    /// The user of this session wants to sign in with this account as well.
+    Link { session: String },
+    /// Somebody has to show that he is the user to link to. What is to be linked waits in a cookie of its own.
+    LinkProof,
 }
 
 /// An app's request, checked.

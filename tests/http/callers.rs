@@ -67,6 +67,13 @@ const EXPECTED: &[Row] = &[
     public("GET",  "/auth/admin/{provider}", 400),
     public("GET",  "/auth/admin/{provider}/callback", 400),
     public("GET",  "/auth/{provider}", 400),
+    public("GET",  "/auth/link/confirm", 400),
+    public("POST", "/auth/link/confirm", 400),
+    public("GET",  "/auth/link/prove/{provider}", 400),
+    public("GET",  "/auth/link/{provider}", 400),
+    ("GET", "/api/user/identities", "SignedIn",                   [401, 401, 401, 401, 200, 200, 200, 403]),
+    ("POST", "/api/user/identities/{provider}/link", "SignedIn",  [401, 401, 401, 401, 200, 200, 200, 403]),
+    ("DELETE", "/api/user/identities/{provider}", "SignedIn",     [401, 401, 401, 401, 400, 400, 400, 403]),
     public("GET",  "/auth/{provider}/callback", 400),
     public("GET",  "/auth/{provider}/callback/{org}", 400),
     //                                                  none  garb  exp   ended web   dev   plat  susp

@@ -7,6 +7,7 @@ pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
 pub(crate) mod growth;
+pub mod identities;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
@@ -40,6 +41,7 @@ pub fn statements() -> Vec<&'static Statement> {
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
         growth::STATEMENTS,
+        identities::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,

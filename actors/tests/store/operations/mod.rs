@@ -7,6 +7,7 @@ mod end_users;
 mod identities;
 mod installation;
 mod invitations;
+mod linking;
 mod login_counts;
 mod login_events;
 mod members;

@@ -9,7 +9,7 @@ use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
     account, audit, credentials, dev, device, end_users, health, invitations, linking, login, members, oidc,
-    orgs, platform, services, sessions,
+    orgs, platform, provider_tokens, services, sessions,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -46,6 +46,7 @@ pub fn routes() -> Vec<At> {
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
+        at("/api/provider-token/{provider}").get(provider_tokens::read),
         at("/api/user/identities").get(account::identities::list),
         at("/api/user/identities/{provider}").delete(account::identities::unlink),
         at("/api/user/identities/{provider}/link").post(account::identities::link),

@@ -53,6 +53,7 @@ codes! {
     NotFound: NOT_FOUND, "NOT_FOUND", "invalid_request";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "invalid_request";
     Conflict: CONFLICT, "CONFLICT", "invalid_request";
+    ReauthorizationRequired: CONFLICT, "REAUTHORIZATION_REQUIRED", "interaction_required";
     PayloadTooLarge: PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "invalid_request";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "invalid_request";
     RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "slow_down";
@@ -76,6 +77,8 @@ pub struct Error {
     pub retry_after: Option<u32>,
     /// The methods that the resource has, for 405.
     pub allow: Option<Box<str>>,
+    /// One more member of the body, such as an address to go on at.
+    pub more: Option<(&'static str, String)>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }
@@ -91,6 +94,7 @@ impl Error {
             fields: Vec::new(),
             retry_after: None,
             allow: None,
+            more: None,
             internal: None,
         }
     }

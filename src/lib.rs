@@ -25,6 +25,7 @@ pub mod oidc;
 pub mod orgs;
 pub mod pages;
 pub mod platform;
+pub mod provider_tokens;
 pub mod server;
 pub mod services;
 pub mod sessions;
@@ -32,5 +33,6 @@ pub mod state;
 pub mod telemetry;
 pub mod throttle;
 pub mod upstream;
+pub mod vault;
 
 pub use server::{Running, start};

@@ -46,6 +46,7 @@ use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
+use crate::vault::Vault;
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -153,6 +154,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
         own_clients: OwnClients::default(),
+        vault: Vault::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),

@@ -123,6 +123,9 @@ fn json_body(request: &HttpRequest, error: &Error, dialect: Dialect) -> Map<Stri
     put("status", json!(status.as_u16()));
     put("detail", json!(error.message));
     put("instance", json!(request_id(request)));
+    if let Some((member, value)) = &error.more {
+        put(member, json!(value));
+    }
     if !error.fields.is_empty() {
         put("fields", json!(error.fields));
     }

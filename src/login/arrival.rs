@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
 use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
+use gatehouse_actors::data::provider_grants::NewGrant;
+use gatehouse_actors::data::services::ServiceById;
 use gatehouse_actors::data::sign_in::{
     ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
@@ -32,7 +34,8 @@ use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
-use crate::upstream::{CallbackExchange, ExternalIdentity, Provider};
+use crate::upstream::{CallbackExchange, ExternalIdentity, Provider, SignIn, UpstreamTokens};
+use crate::vault::{self, Place};
 
 /// Which callback was called: its state must have been made for it.
 pub(super) struct Callback<'a> {
@@ -134,7 +137,9 @@ async fn signed_in(
             return Err(provider_failed(&error));
         }
     };
-    let arrival = arrival(app, request, login, sign_in.identity);
+    let SignIn { identity, tokens } = sign_in;
+    let mut arrival = arrival(app, request, login, identity);
+    arrival.grant = grant(app, login, &arrival, tokens).await;
     let completed = match &login.purpose {
         Purpose::Web(web) => complete_web(app, request, login, arrival, web).await,
         Purpose::Device { device_code_id, user_code } => {
@@ -208,10 +213,36 @@ fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: Exter
             avatar_url: identity.avatar_url,
         },
         credential_version: login.own.as_ref().map(|own| own.version_id.clone()),
+        grant: None,
         new_user_public_id: app.random.uuid(now),
         bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
         claims: if login.is_platform { claims(app, request) } else { Vec::new() },
         now,
+    }
+}
+
+/// The provider's tokens for the vault, if the service wants them. That they cannot be kept does not keep anybody out.
+async fn grant(app: &App, login: &LoginState, arrival: &Arrival, tokens: UpstreamTokens) -> Option<NewGrant> {
+    if !login.keeps_tokens {
+        return None;
+    }
+    let Profile { provider, issuer, subject, .. } = &arrival.profile;
+    let place = Place {
+        org_id: login.org_id,
+        service_id: login.service_id,
+        provider,
+        issuer,
+        subject,
+        credential_version: arrival.credential_version.as_deref(),
+    };
+    let service = app.store.read(ServiceById { id: login.service_id }).await.ok().flatten()?;
+    match vault::new_grant(app, &place, tokens, service.provider_scopes(provider)).await {
+        Ok(grant) => Some(grant),
+        Err(error) => {
+            let reason = error.internal.as_deref().unwrap_or_default();
+            log::error!(provider = provider.as_str(), reason = reason; "provider tokens were not kept");
+            None
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) async fn leave(
         provider: provider.kind().as_str().to_owned(),
         own: credential_version
             .map(|version_id| OwnClient { version_id, org_slug: service.org_slug.clone() }),
+        keeps_tokens: !service.provider_scopes(provider.kind().as_str()).is_empty(),
         is_platform: service.is_platform,
         org_id: service.org_id,
         service_id: service.id,
@@ -53,6 +54,7 @@ pub(super) async fn leave(
                 code_verifier: &login.code_verifier,
                 login_hint: None,
                 scopes: service.provider_scopes(&login.provider),
+                consent_again: matches!(login.purpose, Purpose::Link { .. }),
             },
         )
         .await

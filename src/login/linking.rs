@@ -5,9 +5,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::identities::OwnerOfIdentity;
+use gatehouse_actors::data::provider_grants::{GrantRefused, NewGrant, RenewGrant};
 use gatehouse_actors::data::services::ServiceByClientId;
 use gatehouse_actors::data::sessions::Subject;
-use gatehouse_actors::data::users::Arrival;
+use gatehouse_actors::data::users::{Arrival, Profile};
 
 use super::departure::leave;
 use super::state::{LoginState, Purpose};
@@ -66,7 +67,10 @@ pub(super) async fn arrived(app: &App, login: &LoginState, session: &str, arriva
     let subject = linking::session(app, session).await?;
     let profile = arrival.profile;
     match owner(app, login.org_id, (&profile.issuer, &profile.subject)).await? {
-        Some(user_id) if user_id == subject.user_id => Ok(outcome(login, &subject)),
+        Some(user_id) if user_id == subject.user_id => {
+            renew(app, &subject, (profile, arrival.credential_version), arrival.grant).await?;
+            Ok(outcome(login, &subject))
+        }
         Some(_) => Err(Error::new(
             Code::Conflict,
             "This account belongs to another user here. Sign in with it, and unlink it there first.",
@@ -102,6 +106,29 @@ pub(super) async fn proved(app: &App, request: &HttpRequest, login: &LoginState,
         ));
     }
     on_to_the_decision(app, &PendingLink { proved: true, ..pending })
+}
+
+/// The user's own account again: what it grants is kept for the service of the session.
+async fn renew(
+    app: &App,
+    subject: &Subject,
+    (profile, credential_version): (Profile, Option<String>),
+    grant: Option<NewGrant>,
+) -> Result<(), Error> {
+    let Some(grant) = grant else { return Ok(()) };
+    let renew = RenewGrant {
+        session_public_id: subject.session_public_id.clone(),
+        user_id: subject.user_id,
+        profile,
+        credential_version,
+        grant,
+        now: app.clock.now(),
+    };
+    app.store.write(renew).await.map_err(|error| {
+        Error::from_op(error, |GrantRefused| {
+            Error::bad_request("The session ended or the sign-in settings changed meanwhile. Start again.")
+        })
+    })
 }
 
 async fn owner(app: &App, org_id: i64, (issuer, subject): (&str, &str)) -> Result<Option<i64>, Error> {

@@ -18,6 +18,8 @@ pub(super) struct LoginState {
     pub(super) provider: String,
     /// The organization's own client at the provider; none: the platform's.
     pub(super) own: Option<OwnClient>,
+    /// Whether the service wants to call the provider for the user.
+    pub(super) keeps_tokens: bool,
     /// Platform realm or organization: the two have callbacks of their own.
     pub(super) is_platform: bool,
     pub(super) org_id: i64,

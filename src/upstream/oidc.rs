@@ -14,10 +14,12 @@ use super::guarded::GuardedClient;
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::oauth::{self, Credentials, TokenAnswer};
 use super::profile::{usable_email, usable_name, usable_picture};
-use super::{AuthorizationRequest, CallbackExchange, ExternalIdentity, SignIn};
+use super::{AuthorizationRequest, CallbackExchange, ExternalIdentity, SignIn, UpstreamTokens};
 use crate::config::provider::ProviderKind;
+use crate::config::secret::Secret;
 
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
+const OFFLINE_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 /// A client registered at one OpenID provider.
 #[derive(Debug)]
@@ -66,7 +68,31 @@ impl OpenId {
         let metadata = self.discovery.metadata(http, clock).await?;
         let mut extra = vec![("nonce", request.nonce)];
         extra.extend(request.login_hint.map(|hint| ("login_hint", hint)));
-        oauth::authorization_url(&self.credentials, &metadata.server, request, &SCOPES, &extra)
+        extra.extend(self.offline_parameters(request));
+        let scopes: &[&str] = if self.wants_offline_scope(request) { &OFFLINE_SCOPES } else { &SCOPES };
+        oauth::authorization_url(&self.credentials, &metadata.server, request, scopes, &extra)
+    }
+
+    /// Core 1.0 section 11. Google has parameters instead, and takes the scope for an error.
+    fn wants_offline_scope(&self, request: &AuthorizationRequest<'_>) -> bool {
+        !request.scopes.is_empty() && self.kind != ProviderKind::Google
+    }
+
+    fn offline_parameters(&self, request: &AuthorizationRequest<'_>) -> Vec<(&'static str, &'static str)> {
+        let is_kept = !request.scopes.is_empty();
+        let access = (is_kept && self.kind == ProviderKind::Google).then_some(("access_type", "offline"));
+        let consent = (is_kept && request.consent_again).then_some(("prompt", "consent"));
+        access.into_iter().chain(consent).collect()
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        http: &HttpClient,
+        clock: &dyn Clock,
+        refresh_token: &Secret<String>,
+    ) -> Result<UpstreamTokens, UpstreamError> {
+        let metadata = self.discovery.metadata(http, clock).await?;
+        oauth::refresh(http, &self.credentials, &metadata.server, refresh_token).await
     }
 
     pub(super) async fn sign_in(

@@ -30,6 +30,7 @@ fn request<'a>() -> AuthorizationRequest<'a> {
         code_verifier: VERIFIER,
         login_hint: None,
         scopes: &[],
+        consent_again: false,
     }
 }
 

@@ -71,6 +71,7 @@ const EXPECTED: &[Row] = &[
     public("POST", "/auth/link/confirm", 400),
     public("GET",  "/auth/link/prove/{provider}", 400),
     public("GET",  "/auth/link/{provider}", 400),
+    ("GET", "/api/provider-token/{provider}", "SignedIn",         [401, 401, 401, 401, 404, 404, 403, 403]),
     ("GET", "/api/user/identities", "SignedIn",                   [401, 401, 401, 401, 200, 200, 200, 403]),
     ("POST", "/api/user/identities/{provider}/link", "SignedIn",  [401, 401, 401, 401, 200, 200, 200, 403]),
     ("DELETE", "/api/user/identities/{provider}", "SignedIn",     [401, 401, 401, 401, 400, 400, 400, 403]),

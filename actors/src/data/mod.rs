@@ -21,6 +21,7 @@ pub mod organizations;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+pub mod provider_grants;
 pub mod service_admin;
 pub mod services;
 pub mod sessions;
@@ -55,6 +56,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
+        provider_grants::STATEMENTS,
         service_admin::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,

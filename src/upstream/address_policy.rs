@@ -41,7 +41,7 @@ pub fn is_public(address: IpAddr) -> bool {
 
 /// What the registry of special-purpose addresses (RFC 6890) takes away from the internet: network and prefix length.
 const SPECIAL_V4: [(Ipv4Addr, u32); 18] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),       // this network
+    (Ipv4Addr::UNSPECIFIED, 8),           // this network
     (Ipv4Addr::new(10, 0, 0, 0), 8),      // private (RFC 1918)
     (Ipv4Addr::new(100, 64, 0, 0), 10),   // carrier-grade NAT (RFC 6598)
     (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback

@@ -1,5 +1,5 @@
-// A look into the database file of a service that has stopped. Reading only, but for the one edit that plays a
-// newer version of the service.
+// A look into the database file of a service that has stopped. Reading only, but for the edits that play a newer
+// version of the service, or somebody who got at the file.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -32,6 +32,19 @@ export async function pretendNewerSchema(file) {
     const row = values[0].map((value, index) => (columns[index] === 'version' ? 9999 : value));
     assert(row.includes(9999), `the table ${name} has a column "version", it has ${columns}`);
     db.run(`INSERT INTO "${name}" (${columns.map((column) => `"${column}"`)}) VALUES (${columns.map(() => '?')})`, row);
+    writeFileSync(file, Buffer.from(db.export()));
+  });
+  for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
+}
+
+/** Changes the database of a stopped service as somebody with access to the file would. */
+export async function tamper(dir, ...statements) {
+  const [file] = databaseFiles(dir).filter((name) => name.endsWith('.db'));
+  await withDatabase(file, (db) => {
+    for (const sql of statements) {
+      db.run(sql);
+      assert(db.getRowsModified() > 0, `nothing was changed by ${sql}`);
+    }
     writeFileSync(file, Buffer.from(db.export()));
   });
   for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });

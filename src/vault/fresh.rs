@@ -89,10 +89,14 @@ fn is_good(grant: &ProviderGrant, now: Millis) -> bool {
     grant.access_expires_at.is_none_or(|end| end - now >= GOOD_FOR)
 }
 
+fn is_valid(grant: &ProviderGrant, now: Millis) -> bool {
+    grant.access_expires_at.is_none_or(|end| end > now)
+}
+
 /// Waits for its turn, and refreshes only when nobody did so meanwhile.
 async fn in_turn(app: &App, clients: Clients<'_>, grant: ProviderGrant) -> Result<ProviderGrant, NoToken> {
     let came_at = app.clock.now();
-    let (id, still_valid) = (grant.id, grant.access_expires_at.is_some_and(|end| end > came_at));
+    let (id, seen) = (grant.id, grant.generation);
     let flight = app.vault.flights.join(id);
     let outcome = {
         let mut last_failure = flight.turn.lock().await;
@@ -100,7 +104,7 @@ async fn in_turn(app: &App, clients: Clients<'_>, grant: ProviderGrant) -> Resul
             // Somebody tried after this caller came, in vain: trying again at once would help nobody.
             Some((at, error)) if *at >= came_at => Err(NoToken::Provider(error.clone())),
             _ => {
-                let outcome = refresh(app, clients, id).await;
+                let outcome = refresh(app, clients, (id, seen)).await;
                 if let Err(NoToken::Provider(error)) = &outcome {
                     *last_failure = Some((app.clock.now(), error.clone()));
                 }
@@ -111,15 +115,17 @@ async fn in_turn(app: &App, clients: Clients<'_>, grant: ProviderGrant) -> Resul
     app.vault.flights.leave(id, flight);
     match outcome {
         // The provider is away, and the old token is good for a few seconds yet.
-        Err(NoToken::Provider(_)) if still_valid => Ok(grant),
+        Err(NoToken::Provider(_)) if is_valid(&grant, app.clock.now()) => Ok(grant),
         outcome => outcome,
     }
 }
 
-/// One refresh, with what is stored now. What is newer than that is never overwritten.
-async fn refresh(app: &App, clients: Clients<'_>, id: i64) -> Result<ProviderGrant, NoToken> {
+/// One refresh, with what is stored now, unless somebody stored something newer than the caller has seen. What is newer
+/// still when the provider has answered is never overwritten.
+async fn refresh(app: &App, clients: Clients<'_>, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
     let grant = usable(app, id).await?;
-    if is_good(&grant, app.clock.now()) {
+    let now = app.clock.now();
+    if is_good(&grant, now) || (grant.generation != seen && is_valid(&grant, now)) {
         return Ok(grant);
     }
     let Some(token) = refresh_token(app, &grant).await? else { return Err(NoToken::Reauthorize) };

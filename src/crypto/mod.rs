@@ -2,6 +2,7 @@
 //!
 //! What leaves this module for the database is a hash or ciphertext.
 
+pub mod client_keys;
 pub mod jwt;
 pub mod random;
 pub mod root;

@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gatehouse_actors::data::client_registration::AuthMethod;
 use gatehouse_actors::data::client_secrets::ClientSecretHash;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
@@ -16,7 +17,8 @@ use crate::state::App;
 /// What a client presented. Its secret is neither logged nor shown.
 struct Credentials {
     client_id: String,
-    secret: Option<String>,
+    /// The method and the secret.
+    secret: Option<(AuthMethod, String)>,
 }
 
 fn refused(message: &'static str) -> Error {
@@ -28,11 +30,21 @@ pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Resu
     let Credentials { client_id, secret } = presented(request, params)?;
     let service = app.store.read(ServiceByClientId { client_id }).await?;
     let service = service.ok_or_else(|| refused("The client_id is not known."))?;
-    match (service.is_confidential, secret) {
-        (false, None) => Ok(service),
-        (false, Some(_)) => Err(refused("This client is public and has no secret: send client_id only.")),
-        (true, None) => Err(refused("This client is confidential: authenticate with its client_secret.")),
-        (true, Some(secret)) => {
+    let chosen = service.registration.token_endpoint_auth_method;
+    match (service.auth_method, secret) {
+        (AuthMethod::None, None) => Ok(service),
+        (AuthMethod::None, Some(_)) => {
+            Err(refused("This client is public and has no secret: send client_id only."))
+        }
+        (AuthMethod::PrivateKeyJwt, _) => {
+            Err(refused("This client is confidential: authenticate with a client_assertion."))
+        }
+        (_, None) => Err(refused("This client is confidential: authenticate with its client_secret.")),
+        // RFC 7591, section 2: a method that was registered is the only one.
+        (_, Some((used, _))) if chosen.is_some_and(|chosen| chosen != used) => {
+            Err(refused("This client registered another way to send its client_secret."))
+        }
+        (_, Some((_, secret))) => {
             check_secret(app, &service, &secret).await?;
             Ok(service)
         }
@@ -59,7 +71,9 @@ fn presented(request: &HttpRequest, params: &Params) -> Result<Credentials, Erro
     let in_body = params.get("client_id");
     let Some(header) = headers.next() else {
         let client_id = in_body.ok_or_else(|| refused("The parameter client_id is missing."))?.to_owned();
-        return Ok(Credentials { client_id, secret: params.get("client_secret").map(ToOwned::to_owned) });
+        let secret = params.get("client_secret");
+        let secret = secret.map(|secret| (AuthMethod::ClientSecretPost, secret.to_owned()));
+        return Ok(Credentials { client_id, secret });
     };
     // RFC 6749, section 2.3: no more than one authentication method in a request.
     if headers.next().is_some() || params.get("client_secret").is_some() {
@@ -71,7 +85,7 @@ fn presented(request: &HttpRequest, params: &Params) -> Result<Credentials, Erro
     if in_body.is_some_and(|in_body| in_body != client_id) {
         return Err(Error::bad_request("The client_id of the body is not the one of the header."));
     }
-    Ok(Credentials { client_id, secret: Some(secret) })
+    Ok(Credentials { client_id, secret: Some((AuthMethod::ClientSecretBasic, secret)) })
 }
 
 /// RFC 7617, with both halves form-urlencoded inside (RFC 6749, section 2.3.1).

@@ -46,11 +46,23 @@ impl Fields {
         self.members.get(name).is_some_and(Value::is_null)
     }
 
+    /// The member as it was sent.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    /// Whether a text is plain and of 1 to `longest` characters.
+    #[must_use]
+    pub fn is_readable_text(text: &str, longest: usize) -> bool {
+        text.chars().count() <= longest && is_readable(text)
+    }
+
     /// A text of at most `longest` characters, trimmed; none when missing or null.
     pub fn text(&mut self, name: &'static str, longest: usize) -> Option<String> {
         match self.members.get(name) {
             None | Some(Value::Null) => None,
-            Some(Value::String(text)) if text.chars().count() <= longest && is_readable(text) => {
+            Some(Value::String(text)) if Self::is_readable_text(text, longest) => {
                 Some(text.trim().to_owned())
             }
             Some(Value::String(_)) => {

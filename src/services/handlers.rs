@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::service_admin::{
     CreateService, CreateServiceRefusal, DeleteService, DeleteServiceRefusal, ListServices, ServiceReference,
-    ServiceWithPlans, UnknownService, UpdateService,
+    ServiceWithPlans, UpdateService, UpdateServiceRefusal,
 };
 use serde_json::json;
 
-use super::{rules, view};
+use super::{registration, rules, view};
 use crate::error::{Code, Error};
 use crate::http::caller::Call;
 use crate::http::fields::Fields;
@@ -33,7 +33,7 @@ pub async fn create(
     request: HttpRequest,
     call: Call<OrganizationCaller<AtLeastAdmin, Active>, Fields>,
 ) -> Answer {
-    let new = rules::new_service(call.input)?;
+    let new = rules::new_service(call.input, &app.base_url)?;
     let now = app.clock.now();
     let create = CreateService {
         org_id: call.caller.organization.id,
@@ -103,11 +103,22 @@ pub async fn update(
     let organization = &call.caller.organization;
     let update = UpdateService {
         service: ServiceReference { org_id: organization.id, reference: path.into_inner().1 },
-        changes: rules::service_changes(call.input)?,
+        changes: rules::service_changes(call.input, &app.base_url)?,
         audit: audit_context(&app, &request, Some(&call.caller.subject)),
     };
     let updated = app.store.write(update).await;
-    let updated = updated.map_err(|error| Error::from_op(error, |UnknownService| unknown_service()))?;
+    let updated = updated.map_err(|error| {
+        Error::from_op(error, |refusal| match refusal {
+            UpdateServiceRefusal::Unknown => unknown_service(),
+            UpdateServiceRefusal::HasSecret => Error::new(
+                Code::Conflict,
+                "The service has a client secret. Remove it first to make the service a public client.",
+            ),
+            UpdateServiceRefusal::NoKeys => {
+                Error::invalid("jwks", format!("jwks {}.", registration::KEYS_NEEDED))
+            }
+        })
+    })?;
     Ok(HttpResponse::Ok().json(view::detail(&updated, organization)))
 }
 

@@ -16,6 +16,7 @@
 
 pub mod handlers;
 pub mod plans;
+mod registration;
 mod rules;
 pub mod secrets;
 mod view;

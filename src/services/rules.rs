@@ -4,6 +4,7 @@ use gatehouse_actors::data::plans::{PlanChanges, Price};
 use gatehouse_actors::data::service_admin::{ServiceChanges, ServiceSettings};
 use gatehouse_actors::money::MAX_AMOUNT;
 
+use super::registration;
 use crate::error::Error;
 use crate::http::fields::Fields;
 use crate::http::input::Params;
@@ -24,7 +25,7 @@ pub(super) struct NewService {
     pub(super) settings: ServiceSettings,
 }
 
-pub(super) fn new_service(mut fields: Fields) -> Result<NewService, Error> {
+pub(super) fn new_service(mut fields: Fields, base_url: &str) -> Result<NewService, Error> {
     let slug = fields.required_text("slug", 100);
     // Nothing is reserved: inside an organization a name speaks for nobody else.
     if !slug.is_empty()
@@ -46,13 +47,14 @@ pub(super) fn new_service(mut fields: Fields) -> Result<NewService, Error> {
         google_scopes: scopes(&mut fields, "google_scopes").unwrap_or_default(),
         microsoft_scopes: scopes(&mut fields, "microsoft_scopes").unwrap_or_default(),
         device_activation_uri: activation_uri(&mut fields),
+        registration: registration::new(&mut fields, base_url),
     };
     fields.finish()?;
     Ok(NewService { slug, settings })
 }
 
 /// Partial; null clears. What other software relies on does not change: a new name is a new service.
-pub(super) fn service_changes(mut fields: Fields) -> Result<ServiceChanges, Error> {
+pub(super) fn service_changes(mut fields: Fields, base_url: &str) -> Result<ServiceChanges, Error> {
     for fixed in ["slug", "client_id", "org_id"] {
         if fields.has(fixed) {
             fields.reject(fixed, "cannot be changed");
@@ -78,6 +80,7 @@ pub(super) fn service_changes(mut fields: Fields) -> Result<ServiceChanges, Erro
         microsoft_scopes: cleared(&fields, "microsoft_scopes")
             .or_else(|| scopes(&mut fields, "microsoft_scopes")),
         device_activation_uri: fields.has("device_activation_uri").then(|| activation_uri(&mut fields)),
+        registration: registration::changes(&mut fields, base_url),
     };
     fields.finish()?;
     Ok(changes)
@@ -164,7 +167,7 @@ fn scopes(fields: &mut Fields, name: &'static str) -> Option<Vec<String>> {
 }
 
 /// RFC 6749, section 3.3: scope-token.
-fn is_scope(text: &str) -> bool {
+pub(super) fn is_scope(text: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     (1..=LONGEST_SCOPE).contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -188,15 +191,15 @@ fn list(fields: &mut Fields, name: &'static str, is_good: fn(&str) -> bool) -> O
 
 fn activation_uri(fields: &mut Fields) -> Option<String> {
     let uri = fields.text("device_activation_uri", LONGEST_URI)?;
-    if is_activation_uri(&uri) {
+    if is_web_address(&uri) {
         return Some(uri);
     }
     fields.reject("device_activation_uri", "must be an https address, or http on loopback");
     None
 }
 
-/// A page that a person is sent to: the rules of redirect URIs without private-use schemes.
-fn is_activation_uri(uri: &str) -> bool {
+/// An address on the web: the rules of redirect URIs without private-use schemes.
+pub(super) fn is_web_address(uri: &str) -> bool {
     is_acceptable(uri) && (uri.starts_with("https://") || uri.starts_with("http://"))
 }
 
@@ -210,6 +213,7 @@ mod tests {
         Fields::from_json(json.as_bytes()).unwrap()
     }
 
+    const BASE: &str = "https://id.test";
     const MINIMUM: &str = r#"{"slug":"app","name":"App","service_type":"web"}"#;
 
     fn with(members: &str) -> String {
@@ -218,10 +222,10 @@ mod tests {
 
     #[test]
     fn a_service_needs_no_more_than_its_names() {
-        let new = new_service(fields(MINIMUM)).unwrap();
+        let new = new_service(fields(MINIMUM), BASE).unwrap();
         assert_eq!((new.slug.as_str(), new.settings.name.as_str()), ("app", "App"));
         assert!(new.settings.redirect_uris.is_empty());
-        let error = new_service(fields("{}")).unwrap_err();
+        let error = new_service(fields("{}"), BASE).unwrap_err();
         assert_eq!(error.fields, ["slug", "name", "service_type"]);
     }
 
@@ -231,7 +235,7 @@ mod tests {
             r#""redirect_uris":["https://a.test/cb","http://b.test/","javascript:alert(1)"],
                "github_scopes":["repo user"],"device_activation_uri":"http://c.test/""#,
         );
-        let error = new_service(fields(&body)).unwrap_err();
+        let error = new_service(fields(&body), BASE).unwrap_err();
         assert_eq!(error.fields, ["redirect_uris", "github_scopes", "device_activation_uri"]);
         for named in ["http://b.test/", "javascript:alert(1)", "repo user"] {
             assert!(error.message.contains(named), "{named}: {}", error.message);
@@ -251,17 +255,17 @@ mod tests {
             ("https://user@app.test/", false),
             ("//app.test/", false),
         ] {
-            assert_eq!(is_activation_uri(uri), valid, "{uri}");
+            assert_eq!(is_web_address(uri), valid, "{uri}");
         }
     }
 
     #[test]
     fn a_change_tells_missing_from_null() {
         let changes =
-            service_changes(fields(r#"{"redirect_uris":null,"device_activation_uri":null}"#)).unwrap();
+            service_changes(fields(r#"{"redirect_uris":null,"device_activation_uri":null}"#), BASE).unwrap();
         assert_eq!((changes.redirect_uris, changes.device_activation_uri), (Some(Vec::new()), Some(None)));
         assert_eq!((changes.name, changes.github_scopes), (None, None));
-        let error = service_changes(fields(r#"{"name":null,"slug":"x-y-z"}"#)).unwrap_err();
+        let error = service_changes(fields(r#"{"name":null,"slug":"x-y-z"}"#), BASE).unwrap_err();
         assert_eq!(error.fields, ["slug", "name"]);
     }
 
@@ -290,7 +294,7 @@ mod tests {
         #[test]
         fn what_is_kept_is_good_and_once(uris in proptest::collection::vec("(https://a.test/[a-c]{0,2}|[a-z:/.]{1,12})", 0..8)) {
             let body = with(&format!(r#""redirect_uris":{}"#, serde_json::Value::from(uris.clone())));
-            match new_service(fields(&body)) {
+            match new_service(fields(&body), BASE) {
                 Ok(new) => {
                     let kept = new.settings.redirect_uris;
                     prop_assert!(uris.iter().all(|uri| is_acceptable(uri) && kept.contains(uri)));

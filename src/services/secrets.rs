@@ -39,6 +39,13 @@ pub async fn rotate(
                 Code::Conflict,
                 "Too many replaced secrets still work. Wait until one expires, or remove them all.",
             ),
+            RotateRefusal::OtherMethod(method) => {
+                let method = method.as_str();
+                let message = format!(
+                    "The service's token_endpoint_auth_method is {method}, which takes no secret. Change it first."
+                );
+                Error::new(Code::Conflict, message)
+            }
         })
     })?;
     Ok(HttpResponse::Created().json(json!({

@@ -10,7 +10,8 @@ use crate::state::rfc3339;
 
 pub(super) fn service(service: &ServiceRecord, organization: &Organization) -> Value {
     let settings = &service.settings;
-    json!({
+    let method = settings.registration.auth_method(service.has_client_secret);
+    let mut object = json!({
         "id": service.public_id,
         "org_id": organization.public_id,
         "slug": service.slug,
@@ -24,9 +25,13 @@ pub(super) fn service(service: &ServiceRecord, organization: &Organization) -> V
         "redirect_uris": settings.redirect_uris,
         "post_logout_redirect_uris": settings.post_logout_redirect_uris,
         "device_activation_uri": settings.device_activation_uri,
-        "id_token_signed_response_alg": service.id_token_signed_response_alg,
         "created_at": rfc3339(service.created_at),
-    })
+    });
+    if let Some(members) = object.as_object_mut() {
+        members.extend(settings.registration.members());
+    }
+    // What holds, also when nothing was chosen.
+    with(object, [("token_endpoint_auth_method", json!(method.as_str()))])
 }
 
 pub(super) fn listed(listed: &ListedService, organization: &Organization) -> Value {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
+use super::client_registration::AuthMethod;
 use super::service_admin::{ServiceReference, UnknownService};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
@@ -73,6 +74,8 @@ pub enum RotateRefusal {
     Unknown,
     /// Too many replaced secrets still work.
     TooMany,
+    /// It registers a way to authenticate that takes no secret.
+    OtherMethod(AuthMethod),
 }
 
 impl WriteOp for RotateClientSecret {
@@ -83,6 +86,10 @@ impl WriteOp for RotateClientSecret {
         let Some(service) = self.service.find(tx)? else {
             return Err(OpError::Refused(RotateRefusal::Unknown));
         };
+        let method = service.settings.registration.token_endpoint_auth_method;
+        if let Some(method) = method.filter(|method| !method.uses_secret()) {
+            return Err(OpError::Refused(RotateRefusal::OtherMethod(method)));
+        }
         let now = self.audit.now;
         tx.execute(PURGE_SECRETS, values![service.id, now])?;
         if tx.one(COUNT_SECRETS, values![service.id], |row| row.get::<i64>(0))? >= MAX_SECRETS {

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
 pub mod end_users;
@@ -23,6 +24,7 @@ pub mod platform;
 pub mod platform_owners;
 pub mod provider_grants;
 pub mod service_admin;
+pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
@@ -38,6 +40,7 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
         end_users::STATEMENTS,
@@ -58,6 +61,7 @@ pub fn statements() -> Vec<&'static Statement> {
         plans::STATEMENTS,
         provider_grants::STATEMENTS,
         service_admin::STATEMENTS,
+        service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,

@@ -2,33 +2,20 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::client_registration::{AuthMethod, registration_columns};
 use super::plans::{self, Plan};
-use super::{json_list, looks_like_public_id, string_list};
-use crate::clock::Millis;
+use super::service_settings::{RECORD_COLUMNS, select_record};
+pub use super::service_settings::{ServiceChanges, ServiceRecord, ServiceReference, ServiceSettings};
 use crate::data::audit::{AuditContext, Happened, append};
-use crate::engine::{ReadTx, Row, WriteTx};
+use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::message::{ReadOp, WriteOp};
 use crate::{statements, values};
-
-/// The columns of [`ServiceRecord`], for every statement that reads one.
-macro_rules! select_record {
-    () => {
-        "SELECT s.id, s.public_id, s.slug, s.client_id, s.created_at, s.id_token_signed_response_alg, \
-         EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id AND c.expires_at IS NULL), s.name, \
-         s.service_type, s.redirect_uris, s.post_logout_redirect_uris, s.github_scopes, s.google_scopes, \
-         s.microsoft_scopes, s.device_activation_uri"
-    };
-}
 
 statements! {
     USAGE = "SELECT o.status, COALESCE(o.max_services, t.default_max_services), t.name, (SELECT COUNT(*) \
         FROM services s WHERE s.org_id = o.id AND s.deleted_at IS NULL) FROM organizations o \
         JOIN tiers t ON t.id = o.tier_id WHERE o.id = $1";
-    RECORD_BY_PUBLIC_ID = concat!(select_record!(), " FROM services s WHERE s.public_id = $1 AND s.org_id = $2 \
-        AND s.deleted_at IS NULL");
-    RECORD_BY_SLUG = concat!(select_record!(), " FROM services s WHERE s.slug = $1 AND s.org_id = $2 \
-        AND s.deleted_at IS NULL");
     LIST_SERVICES = concat!(select_record!(), ", (SELECT COUNT(*) FROM plans p WHERE p.service_id = s.id), \
         (SELECT COUNT(*) FROM subscriptions b WHERE b.service_id = s.id) FROM services s WHERE s.org_id = $1 \
         AND s.deleted_at IS NULL AND (CAST($2 AS TEXT) IS NULL OR s.service_type = $2) \
@@ -45,158 +32,6 @@ statements! {
     END_SESSIONS_OF_SERVICE = "UPDATE sessions SET ended_at = $1, ended_reason = 'service_deleted' \
         WHERE service_id = $2 AND ended_at IS NULL";
     DELETE_SECRETS_OF_SERVICE = "DELETE FROM client_secrets WHERE service_id = $1";
-}
-
-/// What an organization decides about a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceSettings {
-    /// Name on pages.
-    pub name: String,
-    /// `web`, `mobile`, `desktop` or `api`.
-    pub service_type: String,
-    /// Registered redirect URIs.
-    pub redirect_uris: Vec<String>,
-    /// Where a logout may lead.
-    pub post_logout_redirect_uris: Vec<String>,
-    /// Scopes to ask GitHub for.
-    pub github_scopes: Vec<String>,
-    /// Scopes to ask Google for.
-    pub google_scopes: Vec<String>,
-    /// Scopes to ask Microsoft for.
-    pub microsoft_scopes: Vec<String>,
-    /// The organization's own activation page, instead of the hosted one.
-    pub device_activation_uri: Option<String>,
-}
-
-impl ServiceSettings {
-    /// The lists as they are stored, in the order of the columns.
-    fn lists(&self) -> [String; 5] {
-        [
-            json_list(&self.redirect_uris),
-            json_list(&self.post_logout_redirect_uris),
-            json_list(&self.github_scopes),
-            json_list(&self.google_scopes),
-            json_list(&self.microsoft_scopes),
-        ]
-    }
-
-    /// The members by name, as the outside knows them.
-    fn members(&self) -> Map<String, Json> {
-        let members = json!({
-            "name": self.name,
-            "service_type": self.service_type,
-            "redirect_uris": self.redirect_uris,
-            "post_logout_redirect_uris": self.post_logout_redirect_uris,
-            "github_scopes": self.github_scopes,
-            "google_scopes": self.google_scopes,
-            "microsoft_scopes": self.microsoft_scopes,
-            "device_activation_uri": self.device_activation_uri,
-        });
-        if let Json::Object(members) = members { members } else { Map::new() }
-    }
-
-    fn from_row(row: &Row<'_, '_>, first: usize) -> Result<Self, StoreError> {
-        let list = |index: usize, column| string_list("services", column, &row.get::<String>(first + index)?);
-        Ok(Self {
-            name: row.get(first)?,
-            service_type: row.get(first + 1)?,
-            redirect_uris: list(2, "redirect_uris")?,
-            post_logout_redirect_uris: list(3, "post_logout_redirect_uris")?,
-            github_scopes: list(4, "github_scopes")?,
-            google_scopes: list(5, "google_scopes")?,
-            microsoft_scopes: list(6, "microsoft_scopes")?,
-            device_activation_uri: row.get(first + 7)?,
-        })
-    }
-}
-
-/// What to change about a service. `None` leaves a member as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // the members are those of ServiceSettings
-pub struct ServiceChanges {
-    pub name: Option<String>,
-    pub service_type: Option<String>,
-    pub redirect_uris: Option<Vec<String>>,
-    pub post_logout_redirect_uris: Option<Vec<String>>,
-    pub github_scopes: Option<Vec<String>>,
-    pub google_scopes: Option<Vec<String>>,
-    pub microsoft_scopes: Option<Vec<String>>,
-    /// `Some(None)` goes back to the hosted page.
-    pub device_activation_uri: Option<Option<String>>,
-}
-
-impl ServiceChanges {
-    fn applied_to(&self, old: &ServiceSettings) -> ServiceSettings {
-        fn or<T: Clone>(new: Option<&T>, old: &T) -> T {
-            new.unwrap_or(old).clone()
-        }
-        ServiceSettings {
-            name: or(self.name.as_ref(), &old.name),
-            service_type: or(self.service_type.as_ref(), &old.service_type),
-            redirect_uris: or(self.redirect_uris.as_ref(), &old.redirect_uris),
-            post_logout_redirect_uris: or(
-                self.post_logout_redirect_uris.as_ref(),
-                &old.post_logout_redirect_uris,
-            ),
-            github_scopes: or(self.github_scopes.as_ref(), &old.github_scopes),
-            google_scopes: or(self.google_scopes.as_ref(), &old.google_scopes),
-            microsoft_scopes: or(self.microsoft_scopes.as_ref(), &old.microsoft_scopes),
-            device_activation_uri: or(self.device_activation_uri.as_ref(), &old.device_activation_uri),
-        }
-    }
-}
-
-/// A service with all its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceRecord {
-    /// Row id.
-    pub id: i64,
-    /// UUID for the outside.
-    pub public_id: String,
-    /// Name in URLs, unique among the organization's live services.
-    pub slug: String,
-    /// RFC 6749 client identifier.
-    pub client_id: String,
-    /// When it was made.
-    pub created_at: Millis,
-    /// How its `id_token`s are signed.
-    pub id_token_signed_response_alg: String,
-    /// Whether it has a secret, which makes it a confidential client.
-    pub has_client_secret: bool,
-    /// What the organization decides.
-    pub settings: ServiceSettings,
-}
-
-impl ServiceRecord {
-    fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.get(0)?,
-            public_id: row.get(1)?,
-            slug: row.get(2)?,
-            client_id: row.get(3)?,
-            created_at: row.get(4)?,
-            id_token_signed_response_alg: row.get(5)?,
-            has_client_secret: row.get(6)?,
-            settings: ServiceSettings::from_row(row, 7)?,
-        })
-    }
-}
-
-/// A live service as a path names it: the organization that was checked, and a slug or public id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceReference {
-    /// Row id of the organization. A service of another one is as good as none.
-    pub org_id: i64,
-    /// Slug or public id.
-    pub reference: String,
-}
-
-impl ServiceReference {
-    pub(crate) fn find(&self, tx: &mut ReadTx<'_>) -> Result<Option<ServiceRecord>, StoreError> {
-        let by_public_id = looks_like_public_id(&self.reference);
-        let statement = if by_public_id { RECORD_BY_PUBLIC_ID } else { RECORD_BY_SLUG };
-        tx.optional(statement, values![&self.reference, self.org_id], ServiceRecord::from_row)
-    }
 }
 
 /// How much of its tier an organization uses.
@@ -250,8 +85,8 @@ impl ReadOp for ListServices {
         let services = tx.all(LIST_SERVICES, values, |row| {
             Ok(ListedService {
                 service: ServiceRecord::from_row(row)?,
-                plan_count: row.get(15)?,
-                subscription_count: row.get(16)?,
+                plan_count: row.get(RECORD_COLUMNS)?,
+                subscription_count: row.get(RECORD_COLUMNS + 1)?,
             })
         })?;
         Ok((services, usage(tx, self.org_id)?.1))
@@ -347,7 +182,6 @@ impl WriteOp for CreateService {
             slug: self.slug.clone(),
             client_id: self.client_id.clone(),
             created_at: now,
-            id_token_signed_response_alg: "ES256".to_owned(),
             has_client_secret: false,
             settings: self.settings.clone(),
         };
@@ -375,7 +209,9 @@ impl CreateService {
             &settings.device_activation_uri,
             self.audit.now,
         ];
-        tx.one(INSERT_SERVICE, values, |row| row.get(0))
+        let service_id = tx.one(INSERT_SERVICE, values, |row| row.get(0))?;
+        settings.registration.store(tx, service_id)?;
+        Ok(service_id)
     }
 }
 
@@ -394,13 +230,36 @@ pub struct UpdateService {
     pub audit: AuditContext,
 }
 
+/// Why a service was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateServiceRefusal {
+    /// There is no such service in the organization.
+    Unknown,
+    /// It was to be a public client, and it has a secret.
+    HasSecret,
+    /// It was to authenticate with keys, and it registers none.
+    NoKeys,
+}
+
 impl WriteOp for UpdateService {
     type Output = (ServiceRecord, Vec<Plan>);
-    type Refused = UnknownService;
+    type Refused = UpdateServiceRefusal;
 
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<UnknownService>> {
-        let Some(old) = self.service.find(tx)? else { return Err(OpError::Refused(UnknownService)) };
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<UpdateServiceRefusal>> {
+        let Some(old) = self.service.find(tx)? else {
+            return Err(OpError::Refused(UpdateServiceRefusal::Unknown));
+        };
         let settings = self.changes.applied_to(&old.settings);
+        let registration = &settings.registration;
+        match registration.token_endpoint_auth_method {
+            Some(AuthMethod::None) if old.has_client_secret => {
+                return Err(OpError::Refused(UpdateServiceRefusal::HasSecret));
+            }
+            Some(AuthMethod::PrivateKeyJwt) if registration.jwks.is_none() => {
+                return Err(OpError::Refused(UpdateServiceRefusal::NoKeys));
+            }
+            _ => {}
+        }
         // No entry without a change.
         if settings != old.settings {
             self.store(tx, old.id, &settings)?;
@@ -430,7 +289,7 @@ impl UpdateService {
             id,
         ];
         tx.execute(UPDATE_SERVICE, values)?;
-        Ok(())
+        settings.registration.store(tx, id)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Services: the OAuth clients of an organization.
 
+use super::client_registration::{AuthMethod, ClientRegistration};
 use super::string_list;
 use crate::engine::{ReadTx, Row};
 use crate::error::StoreError;
@@ -9,9 +10,14 @@ use crate::{statements, values};
 /// The columns of [`Service`], for every statement that reads one.
 macro_rules! select_service {
     () => {
-        "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, s.device_activation_uri, o.slug, o.name, \
-         o.status, o.is_platform, EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id \
-         AND c.expires_at IS NULL), s.github_scopes, s.google_scopes, s.microsoft_scopes FROM services s JOIN organizations o ON o.id = s.org_id"
+        concat!(
+            "SELECT s.id, s.org_id, s.slug, s.name, s.client_id, s.redirect_uris, s.device_activation_uri, o.slug, \
+             o.name, o.status, o.is_platform, EXISTS (SELECT 1 FROM client_secrets c WHERE c.service_id = s.id \
+             AND c.expires_at IS NULL), s.service_type, s.post_logout_redirect_uris, s.github_scopes, \
+              s.google_scopes, s.microsoft_scopes, ",
+            $crate::data::client_registration::registration_columns!(),
+            " FROM services s JOIN organizations o ON o.id = s.org_id"
+        )
     };
 }
 pub(crate) use select_service;
@@ -47,7 +53,10 @@ pub struct Service {
     pub org_status: String,
     /// Whether this is the platform realm.
     pub is_platform: bool,
-    /// Whether it has a secret, with which it must authenticate (RFC 6749, section 2.1).
+    /// How it authenticates (RFC 6749, section 2.3). With [`AuthMethod::ClientSecretBasic`] that it did not choose
+    /// itself, its secret is welcome in the body as well.
+    pub auth_method: AuthMethod,
+    /// Whether it has to authenticate (RFC 6749, section 2.1).
     pub is_confidential: bool,
     /// Scopes to ask GitHub for, beyond those that signing in needs.
     pub github_scopes: Vec<String>,
@@ -55,6 +64,12 @@ pub struct Service {
     pub google_scopes: Vec<String>,
     /// The same for Microsoft.
     pub microsoft_scopes: Vec<String>,
+    /// `web`, `mobile`, `desktop` or `api`.
+    pub service_type: String,
+    /// Where a logout may lead.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// What it registers as an OAuth client.
+    pub registration: ClientRegistration,
 }
 
 impl Service {
@@ -76,6 +91,8 @@ impl Service {
     }
 
     pub(crate) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+        let registration = ClientRegistration::from_row(row, 17)?;
+        let auth_method = registration.auth_method(row.get(11)?);
         Ok(Self {
             id: row.get(0)?,
             org_id: row.get(1)?,
@@ -88,10 +105,18 @@ impl Service {
             org_name: row.get(8)?,
             org_status: row.get(9)?,
             is_platform: row.get(10)?,
-            is_confidential: row.get(11)?,
-            github_scopes: string_list("services", "github_scopes", &row.get::<String>(12)?)?,
-            google_scopes: string_list("services", "google_scopes", &row.get::<String>(13)?)?,
-            microsoft_scopes: string_list("services", "microsoft_scopes", &row.get::<String>(14)?)?,
+            auth_method,
+            is_confidential: auth_method != AuthMethod::None,
+            service_type: row.get(12)?,
+            post_logout_redirect_uris: string_list(
+                "services",
+                "post_logout_redirect_uris",
+                &row.get::<String>(13)?,
+            )?,
+            github_scopes: string_list("services", "github_scopes", &row.get::<String>(14)?)?,
+            google_scopes: string_list("services", "google_scopes", &row.get::<String>(15)?)?,
+            microsoft_scopes: string_list("services", "microsoft_scopes", &row.get::<String>(16)?)?,
+            registration,
         })
     }
 }

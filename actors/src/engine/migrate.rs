@@ -14,6 +14,7 @@ use super::sqlite::configure;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__first_sign_in", include_str!("../../../migrations/sqlite/0001_first_sign_in.sql")),
     ("V2__organizations", include_str!("../../../migrations/sqlite/0002_organizations.sql")),
+    ("V3__client_registration", include_str!("../../../migrations/sqlite/0003_client_registration.sql")),
     ("V4__oauth_credentials", include_str!("../../../migrations/sqlite/0004_oauth_credentials.sql")),
     ("V8__login_analytics", include_str!("../../../migrations/sqlite/0008_login_analytics.sql")),
     ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),

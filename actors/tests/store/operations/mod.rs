@@ -16,4 +16,5 @@ mod organizations;
 mod plans;
 mod platform;
 mod refresh_tokens;
+mod registration;
 mod services;

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use gatehouse_actors::data::audit::AuditContext;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
+use gatehouse_actors::data::client_registration::ClientRegistration;
 use gatehouse_actors::data::client_secrets::{
     ClientSecretHash, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
 };
@@ -11,6 +12,7 @@ use gatehouse_actors::data::plans::{Plan, PlansOfService};
 use gatehouse_actors::data::service_admin::{
     CreateService, CreateServiceRefusal, CreatedService, DeleteService, DeleteServiceRefusal, ListServices,
     ServiceChanges, ServiceReference, ServiceSettings, ServiceWithPlans, UnknownService, UpdateService,
+    UpdateServiceRefusal,
 };
 use gatehouse_actors::data::services::{Service, ServiceByClientId, ServiceBySlugs};
 use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, SessionByPublicId};
@@ -41,6 +43,7 @@ fn settings(name: &str) -> ServiceSettings {
         google_scopes: Vec::new(),
         microsoft_scopes: Vec::new(),
         device_activation_uri: None,
+        registration: ClientRegistration::default(),
     }
 }
 
@@ -197,7 +200,7 @@ async fn a_service_of_another_organization_is_as_good_as_none() {
         assert_eq!(refusal(world.store.write(delete).await), DeleteServiceRefusal::Unknown);
         let changes = ServiceChanges { name: Some("Mine".to_owned()), ..ServiceChanges::default() };
         let update = UpdateService { service: service.clone(), changes, audit: audit(&world) };
-        assert_eq!(refusal(world.store.write(update).await), UnknownService);
+        assert_eq!(refusal(world.store.write(update).await), UpdateServiceRefusal::Unknown);
         let rotate =
             RotateClientSecret { service: service.clone(), secret_hash: hash(), audit: audit(&world) };
         assert_eq!(refusal(world.store.write(rotate).await), RotateRefusal::Unknown);

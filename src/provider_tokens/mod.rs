@@ -78,9 +78,9 @@ async fn check_service(app: &App, subject: &Subject, provider: &str) -> Result<(
     Err(Error::new(Code::NotFound, message))
 }
 
-fn clients(request: &HttpRequest) -> Result<Clients<'_>, Error> {
+fn clients(request: &HttpRequest) -> Result<Clients, Error> {
     let http = request.app_data::<HttpClient>().ok_or_else(|| Error::internal("no http client"))?;
-    Ok(Clients { http, guarded: guarded_client(request)? })
+    Ok(Clients { http: http.clone(), guarded: guarded_client(request)?.clone() })
 }
 
 /// Sends the user through the provider once more. The address works by itself: the app only has to open it.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use actix_web::rt::spawn;
+use actix_web::web::Data;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::provider_grants::{EndGrant, ProviderGrant, StoreRefreshed, UsableGrant};
 use tokio::sync::Mutex as AsyncMutex;
@@ -18,12 +20,12 @@ use crate::upstream::{GuardedClient, HttpClient, UpstreamError};
 const GOOD_FOR: Millis = 60 * 1000;
 
 /// The HTTP clients of the thread that asks.
-#[derive(Clone, Copy)]
-pub struct Clients<'a> {
+#[derive(Clone)]
+pub struct Clients {
     /// For addresses that are configuration.
-    pub http: &'a HttpClient,
+    pub http: HttpClient,
     /// For addresses that tenants chose.
-    pub guarded: &'a GuardedClient,
+    pub guarded: GuardedClient,
 }
 
 /// Why there is no token.
@@ -70,14 +72,14 @@ impl Flights {
 
 /// The grant's access token, refreshed first when that is due, and the grant as it then is.
 pub async fn token(
-    app: &App,
-    clients: Clients<'_>,
+    app: &Data<App>,
+    clients: Clients,
     grant: ProviderGrant,
 ) -> Result<(Secret<String>, ProviderGrant), NoToken> {
     if grant.is_over {
         return Err(NoToken::Reauthorize);
     }
-    let grant = if is_good(&grant, app.clock.now()) { grant } else { in_turn(app, clients, grant).await? };
+    let grant = if is_good(&grant, app.clock.now()) { grant } else { renewed(app, clients, grant).await? };
     match access_token(app, &grant).await? {
         Some(token) => Ok((token, grant)),
         // Sealed for another place, or under a key that is gone: only the user can get a new one.
@@ -93,10 +95,22 @@ fn is_valid(grant: &ProviderGrant, now: Millis) -> bool {
     grant.access_expires_at.is_none_or(|end| end > now)
 }
 
+/// Refreshes on a task of its own: a caller that hangs up must not take away what the provider has just given, since the
+/// refresh token may have been good for this once.
+async fn renewed(app: &Data<App>, clients: Clients, grant: ProviderGrant) -> Result<ProviderGrant, NoToken> {
+    let (app_of_task, id, seen) = (app.clone(), grant.id, grant.generation);
+    let task = spawn(async move { in_turn(&app_of_task, &clients, (id, seen)).await });
+    let outcome = task.await.unwrap_or_else(|error| Err(NoToken::Failed(Error::internal(error))));
+    match outcome {
+        // The provider is away, and the old token is good for a few seconds yet.
+        Err(NoToken::Provider(_)) if is_valid(&grant, app.clock.now()) => Ok(grant),
+        outcome => outcome,
+    }
+}
+
 /// Waits for its turn, and refreshes only when nobody did so meanwhile.
-async fn in_turn(app: &App, clients: Clients<'_>, grant: ProviderGrant) -> Result<ProviderGrant, NoToken> {
+async fn in_turn(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
     let came_at = app.clock.now();
-    let (id, seen) = (grant.id, grant.generation);
     let flight = app.vault.flights.join(id);
     let outcome = {
         let mut last_failure = flight.turn.lock().await;
@@ -113,16 +127,12 @@ async fn in_turn(app: &App, clients: Clients<'_>, grant: ProviderGrant) -> Resul
         }
     };
     app.vault.flights.leave(id, flight);
-    match outcome {
-        // The provider is away, and the old token is good for a few seconds yet.
-        Err(NoToken::Provider(_)) if is_valid(&grant, app.clock.now()) => Ok(grant),
-        outcome => outcome,
-    }
+    outcome
 }
 
 /// One refresh, with what is stored now, unless somebody stored something newer than the caller has seen. What is newer
 /// still when the provider has answered is never overwritten.
-async fn refresh(app: &App, clients: Clients<'_>, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
+async fn refresh(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
     let grant = usable(app, id).await?;
     let now = app.clock.now();
     if is_good(&grant, now) || (grant.generation != seen && is_valid(&grant, now)) {
@@ -135,7 +145,7 @@ async fn refresh(app: &App, clients: Clients<'_>, (id, seen): (i64, i64)) -> Res
     if credential_version != grant.credential_version {
         return Err(NoToken::Reauthorize);
     }
-    let http = if provider.is_tenant_chosen() { clients.guarded.as_http() } else { clients.http };
+    let http = if provider.is_tenant_chosen() { clients.guarded.as_http() } else { &clients.http };
     let (id, generation) = (grant.id, grant.generation);
     match provider.refresh(http, &*app.clock, &token).await {
         Ok(tokens) => {

@@ -46,7 +46,7 @@ use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
-use crate::vault::Vault;
+use crate::vault::{self, Vault};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -131,7 +131,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 
     let random = Random::default();
     let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
-    let actors = start_actors(&config, &random, &keys)?;
+    let mut actors = start_actors(&config, &random, &keys)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
@@ -169,6 +169,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    actors
+        .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();

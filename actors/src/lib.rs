@@ -17,5 +17,6 @@ pub mod money;
 pub(crate) mod reader;
 pub mod store;
 pub mod system;
+pub mod token_refresher;
 pub(crate) mod wal_checkpointer;
 pub(crate) mod writer;

@@ -1,7 +1,7 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::Addr;
@@ -14,6 +14,7 @@ use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::reader::Reader;
+use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
 
 /// How long a request waits for a place before it is told to come back.
@@ -35,6 +36,8 @@ pub struct Store {
     pub(crate) write_permits: Arc<Semaphore>,
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
+    /// Set once what refreshes tokens is there.
+    pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
 }
@@ -75,7 +78,11 @@ impl Store {
             self.batcher.send(Observe),
             self.checkpointer.send(Observe)
         );
-        [queue, batcher, checkpointer].into_iter().flatten().collect()
+        let refresher = match self.refresher.get() {
+            Some(refresher) => refresher.send(Observe).await.ok(),
+            None => None,
+        };
+        [queue, batcher, checkpointer].into_iter().flatten().chain(refresher).collect()
     }
 
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.

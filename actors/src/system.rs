@@ -7,6 +7,7 @@ use actix::{Actor, Addr, Arbiter, SyncArbiter};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
 use crate::device_code_batcher::{DeviceCodeBatcher, DeviceCodeMint};
 use crate::engine::migrate::{InstanceLock, MigrateError, prepare};
@@ -16,6 +17,7 @@ use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
+use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
 
@@ -92,6 +94,7 @@ impl ActorSystem {
             write_permits,
             batcher,
             checkpointer,
+            refresher: Arc::default(),
             bell: bell_of_store,
             writes_failing,
         };
@@ -104,15 +107,32 @@ impl ActorSystem {
         self.store.clone()
     }
 
+    /// Lets provider tokens be refreshed ahead of time. Separate from the start, because what refreshes needs the store.
+    pub fn refresh_through(&mut self, factory: RefreshPortFactory, clock: Arc<dyn Clock>) {
+        let arbiter = Arbiter::new();
+        let (store, bell) = (self.store.clone(), self.bell.clone());
+        let refresher = TokenRefresher::start_in_arbiter(&arbiter.handle(), move |_| {
+            TokenRefresher::new(store, clock, factory(), &bell)
+        });
+        self.arbiters.push(arbiter);
+        // A second one would refresh what the first one does: the one that is there stays.
+        let _ = self.store.refresher.set(refresher);
+    }
+
     /// Rings when a vital actor dies.
     #[must_use]
     pub fn death_bell(&self) -> DeathBell {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: refresher, batcher, queue, log, addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, refresher, .. } = &self.store;
+        if let Some(refresher) = refresher.get() {
+            let _ = refresher.send(Settle).await;
+            let _ = refresher.send(Stop).await;
+            log::info!(step = "tokens settled"; "stopping");
+        }
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");

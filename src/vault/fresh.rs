@@ -45,6 +45,15 @@ impl From<Error> for NoToken {
     }
 }
 
+/// When a refresh can be spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enough {
+    /// The token is good for a minute, or newer than what the caller has seen.
+    ForNow,
+    /// Only when it is newer.
+    IfNewer,
+}
+
 /// Refreshes under way, by the row id of the grant. Whoever comes while one is under way waits for it.
 #[derive(Default)]
 pub(crate) struct Flights(Mutex<HashMap<i64, Arc<Flight>>>);
@@ -99,7 +108,7 @@ fn is_valid(grant: &ProviderGrant, now: Millis) -> bool {
 /// refresh token may have been good for this once.
 async fn renewed(app: &Data<App>, clients: Clients, grant: ProviderGrant) -> Result<ProviderGrant, NoToken> {
     let (app_of_task, id, seen) = (app.clone(), grant.id, grant.generation);
-    let task = spawn(async move { in_turn(&app_of_task, &clients, (id, seen)).await });
+    let task = spawn(async move { in_turn(&app_of_task, &clients, (id, seen), Enough::ForNow).await });
     let outcome = task.await.unwrap_or_else(|error| Err(NoToken::Failed(Error::internal(error))));
     match outcome {
         // The provider is away, and the old token is good for a few seconds yet.
@@ -109,7 +118,12 @@ async fn renewed(app: &Data<App>, clients: Clients, grant: ProviderGrant) -> Res
 }
 
 /// Waits for its turn, and refreshes only when nobody did so meanwhile.
-async fn in_turn(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
+pub(super) async fn in_turn(
+    app: &App,
+    clients: &Clients,
+    (id, seen): (i64, i64),
+    enough: Enough,
+) -> Result<ProviderGrant, NoToken> {
     let came_at = app.clock.now();
     let flight = app.vault.flights.join(id);
     let outcome = {
@@ -118,7 +132,7 @@ async fn in_turn(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result
             // Somebody tried after this caller came, in vain: trying again at once would help nobody.
             Some((at, error)) if *at >= came_at => Err(NoToken::Provider(error.clone())),
             _ => {
-                let outcome = refresh(app, clients, (id, seen)).await;
+                let outcome = refresh(app, clients, (id, seen), enough).await;
                 if let Err(NoToken::Provider(error)) = &outcome {
                     *last_failure = Some((app.clock.now(), error.clone()));
                 }
@@ -132,10 +146,16 @@ async fn in_turn(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result
 
 /// One refresh, with what is stored now, unless somebody stored something newer than the caller has seen. What is newer
 /// still when the provider has answered is never overwritten.
-async fn refresh(app: &App, clients: &Clients, (id, seen): (i64, i64)) -> Result<ProviderGrant, NoToken> {
+async fn refresh(
+    app: &App,
+    clients: &Clients,
+    (id, seen): (i64, i64),
+    enough: Enough,
+) -> Result<ProviderGrant, NoToken> {
     let grant = usable(app, id).await?;
     let now = app.clock.now();
-    if is_good(&grant, now) || (grant.generation != seen && is_valid(&grant, now)) {
+    let newer = grant.generation != seen && is_valid(&grant, now);
+    if newer || (enough == Enough::ForNow && is_good(&grant, now)) {
         return Ok(grant);
     }
     let Some(token) = refresh_token(app, &grant).await? else { return Err(NoToken::Reauthorize) };

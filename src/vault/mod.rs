@@ -7,6 +7,7 @@
 //! Each organization has a key of its own, drawn at its first grant and sealed under `ENCRYPTION_KEY`. A token opens
 //! only as what it is (access or refresh) of the very user, service, account and client that it was sealed for.
 
+pub mod ahead;
 pub mod fresh;
 
 use std::collections::HashMap;

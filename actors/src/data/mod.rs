@@ -6,6 +6,7 @@ pub mod authorization_codes;
 pub mod client_registration;
 pub mod client_secrets;
 pub mod device_codes;
+pub mod due_grants;
 pub mod end_users;
 pub(crate) mod growth;
 pub mod identities;
@@ -43,6 +44,7 @@ pub fn statements() -> Vec<&'static Statement> {
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
         device_codes::STATEMENTS,
+        due_grants::STATEMENTS,
         end_users::STATEMENTS,
         growth::STATEMENTS,
         identities::STATEMENTS,

@@ -78,7 +78,7 @@ pub struct Error {
     /// The methods that the resource has, for 405.
     pub allow: Option<Box<str>>,
     /// One more member of the body, such as an address to go on at.
-    pub more: Option<(&'static str, String)>,
+    pub more: Option<Box<(&'static str, String)>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
 }

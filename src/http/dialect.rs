@@ -123,7 +123,7 @@ fn json_body(request: &HttpRequest, error: &Error, dialect: Dialect) -> Map<Stri
     put("status", json!(status.as_u16()));
     put("detail", json!(error.message));
     put("instance", json!(request_id(request)));
-    if let Some((member, value)) = &error.more {
+    if let Some((member, value)) = error.more.as_deref() {
         put(member, json!(value));
     }
     if !error.fields.is_empty() {

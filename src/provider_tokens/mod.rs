@@ -87,7 +87,7 @@ fn clients(request: &HttpRequest) -> Result<Clients, Error> {
 fn reauthorize(app: &App, subject: &Subject, provider: &str) -> Error {
     match linking::begin(app, &subject.session_public_id, provider) {
         Ok((address, _)) => Error {
-            more: Some(("reauthorize_url", address)),
+            more: Some(Box::new(("reauthorize_url", address))),
             ..Error::new(
                 Code::ReauthorizationRequired,
                 "The user has to grant access at the provider. Send the browser to reauthorize_url.",

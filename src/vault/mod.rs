@@ -150,16 +150,8 @@ async fn key_of(app: &App, org_id: i64) -> Result<Arc<Sealer>, Error> {
         return Ok(key);
     }
     let context = format!("data key of organization {org_id}");
-    let sealed = match app.store.read(OrganizationKey { org_id }).await? {
-        Some(sealed) => sealed,
-        None => {
-            let drawn = app.keys.stored_secrets.seal(&app.random, &context, &app.random.bytes::<32>());
-            let key_sealed = drawn.ok_or_else(|| Error::internal("a data key cannot be sealed"))?;
-            let ensure = EnsureOrganizationKey { org_id, key_sealed, now: app.clock.now() };
-            let kept = app.store.write(ensure).await;
-            kept.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?
-        }
-    };
+    let known = app.store.read(OrganizationKey { org_id }).await?;
+    let sealed = if let Some(sealed) = known { sealed } else { draw_key(app, org_id, &context).await? };
     let opened = app.keys.stored_secrets.open(&context, &sealed).map(Secret::new);
     let key: Option<[u8; 32]> = opened.and_then(|key| key.expose().as_slice().try_into().ok());
     let key = key.ok_or_else(|| Error::internal("an organization's data key does not open"))?;
@@ -170,6 +162,15 @@ async fn key_of(app: &App, org_id: i64) -> Result<Arc<Sealer>, Error> {
     }
     keys.insert(org_id, Arc::clone(&sealer));
     Ok(sealer)
+}
+
+/// Draws a key, unless somebody else has just done so. Returns the one that is kept, sealed.
+async fn draw_key(app: &App, org_id: i64, context: &str) -> Result<Vec<u8>, Error> {
+    let drawn = app.keys.stored_secrets.seal(&app.random, context, &app.random.bytes::<32>());
+    let key_sealed = drawn.ok_or_else(|| Error::internal("a data key cannot be sealed"))?;
+    let ensure = EnsureOrganizationKey { org_id, key_sealed, now: app.clock.now() };
+    let kept = app.store.write(ensure).await;
+    kept.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))
 }
 
 #[cfg(test)]

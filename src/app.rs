@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, credentials, dev, device, end_users, health, invitations, linking, login, members, oidc,
-    orgs, platform, provider_tokens, services, sessions,
+    account, audit, credentials, dev, device, end_users, events, health, invitations, linking, login,
+    members, oidc, orgs, platform, provider_tokens, services, sessions, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -85,6 +85,20 @@ pub fn routes() -> Vec<At> {
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
+        // What happens in an organization, for those who want to hear of it.
+        at("/api/organizations/{org}/events").get(events::handlers::follow),
+        at("/api/organizations/{org}/webhooks")
+            .get(webhooks::handlers::list)
+            .post(webhooks::handlers::create),
+        at("/api/organizations/{org}/webhooks/{webhook}")
+            .get(webhooks::handlers::show)
+            .patch(webhooks::handlers::update)
+            .delete(webhooks::handlers::delete),
+        at("/api/organizations/{org}/webhooks/{webhook}/secret").post(webhooks::handlers::rotate),
+        at("/api/organizations/{org}/webhooks/{webhook}/ping").post(webhooks::deliveries::ping),
+        at("/api/organizations/{org}/webhooks/{webhook}/deliveries").get(webhooks::deliveries::list),
+        at("/api/organizations/{org}/webhooks/{webhook}/deliveries/{event}/replay")
+            .post(webhooks::deliveries::replay),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
         at("/api/platform/organizations").get(platform::handlers::list),

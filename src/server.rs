@@ -34,6 +34,7 @@ use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
+use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
@@ -45,6 +46,7 @@ use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 use crate::vault::{self, Vault};
 
@@ -158,6 +160,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
@@ -169,6 +172,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         signing_keys,
         store,
     });
+    let port_factory = delivery::port(app.clone(), address_policy(app.config.mode));
+    actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     actors
         .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
     let door = Door::of(&listener).map_err(bind)?;
@@ -304,6 +309,7 @@ impl Running {
     /// Stops at once: requests in flight are cut off, what was written is flushed.
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        self.app.event_streams.close();
         self.handle.stop(false).await;
         self.actors.stop().await;
     }
@@ -325,6 +331,7 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
+        app.event_streams.close();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
         }

@@ -22,6 +22,7 @@ use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
+use crate::throttle::streams::Streams;
 use crate::upstream::Provider;
 use crate::vault::Vault;
 
@@ -60,6 +61,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Which event streams are open.
+    pub event_streams: Streams,
     /// Takes mail to be sent.
     pub mailer: Mailer,
     /// Set when the process is about to stop.

@@ -4,6 +4,7 @@
 //! Questions and changes are plain structs in [`data`], each next to its SQL. All changes flow through one
 //! [`commit_queue`] to one [`writer`] thread, and an answer exists only after COMMIT.
 
+pub mod bulletin;
 pub mod clock;
 pub(crate) mod commit_queue;
 pub mod data;
@@ -14,6 +15,7 @@ pub mod faults;
 pub mod guard;
 pub mod message;
 pub mod money;
+pub mod outbox;
 pub(crate) mod reader;
 pub mod store;
 pub mod system;

@@ -8,11 +8,13 @@ use actix::Addr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::outbox::Outbox;
 use crate::reader::Reader;
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
@@ -27,6 +29,20 @@ pub(crate) struct ReadLane {
     pub(crate) permits: Arc<Semaphore>,
 }
 
+impl ReadLane {
+    /// Asks a question in this lane.
+    pub(crate) fn ask<Q: ReadOp>(
+        &self,
+        question: Q,
+    ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
+        let Self { readers, permits } = self.clone();
+        async move {
+            let permit = admit(&permits).await?;
+            readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        }
+    }
+}
+
 /// What a handler holds. Cheap to clone, one per process.
 #[derive(Clone)]
 pub struct Store {
@@ -38,6 +54,8 @@ pub struct Store {
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    pub(crate) outbox: Addr<Outbox>,
+    pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
 }
@@ -52,8 +70,7 @@ impl Store {
             Lane::Fast => &self.fast,
             Lane::Report => &self.report,
         };
-        let permit = admit(&lane.permits).await?;
-        lane.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        lane.ask(question).await
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
@@ -73,16 +90,23 @@ impl Store {
 
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer) = futures_util::join!(
+        let (queue, batcher, checkpointer, outbox) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
-            self.checkpointer.send(Observe)
+            self.checkpointer.send(Observe),
+            self.outbox.send(Observe)
         );
         let refresher = match self.refresher.get() {
             Some(refresher) => refresher.send(Observe).await.ok(),
             None => None,
         };
-        [queue, batcher, checkpointer].into_iter().flatten().chain(refresher).collect()
+        [queue, batcher, checkpointer, outbox].into_iter().flatten().chain(refresher).collect()
+    }
+
+    /// Where commits are told of.
+    #[must_use]
+    pub fn bulletin(&self) -> &Bulletin {
+        &self.bulletin
     }
 
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, SyncArbiter};
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use crate::bulletin::Bulletin;
 use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
 use crate::device_code_batcher::{DeviceCodeBatcher, DeviceCodeMint};
@@ -15,6 +18,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
+use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
@@ -25,6 +29,9 @@ use crate::writer::Writer;
 const READ_PERMITS: usize = 512;
 /// Writes admitted: four full batches.
 const WRITE_PERMITS: usize = 1024;
+
+/// How long a stop waits for what is being delivered.
+const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
 
 /// What the actors need from outside.
 pub struct Ports {
@@ -62,11 +69,12 @@ impl ActorSystem {
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
-        let writer = start_writer(&engine, ports.faults, &bell, &writes_failing)?;
+        let bulletin = Bulletin::default();
+        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
-        let arbiters = vec![Arbiter::new(), Arbiter::new()];
-        let [queue_arbiter, timer_arbiter] = arbiters.as_slice() else {
+        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter, delivery_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());
         };
         let queue = {
@@ -85,6 +93,12 @@ impl ActorSystem {
                 WalCheckpointer::new(engine, queue, &bell)
             })
         };
+        let outbox = {
+            let (lane, queue, bulletin, bell) = (fast.clone(), queue.clone(), bulletin.clone(), bell.clone());
+            Outbox::start_in_arbiter(&delivery_arbiter.handle(), move |_| {
+                Outbox::new(lane, queue, bulletin, &bell)
+            })
+        };
         let write_permits = Arc::new(Semaphore::new(WRITE_PERMITS));
         let bell_of_store = bell.clone();
         let store = Store {
@@ -95,6 +109,8 @@ impl ActorSystem {
             batcher,
             checkpointer,
             refresher: Arc::default(),
+            outbox,
+            bulletin,
             bell: bell_of_store,
             writes_failing,
         };
@@ -119,20 +135,30 @@ impl ActorSystem {
         let _ = self.store.refresher.set(refresher);
     }
 
+    /// Lets the outbox deliver. Separate from the start, because what delivers needs the store.
+    pub async fn deliver_through(&self, factory: PortFactory, clock: Arc<dyn Clock>) {
+        // An outbox that is not there any more has rung the death bell.
+        let _ = self.store.outbox.send(Connect { factory, clock }).await;
+    }
+
     /// Rings when a vital actor dies.
     #[must_use]
     pub fn death_bell(&self) -> DeathBell {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: refresher, batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: refresher, outbox, batcher, queue, log, addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, refresher, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, outbox, refresher, .. } = &self.store;
         if let Some(refresher) = refresher.get() {
             let _ = refresher.send(Settle).await;
             let _ = refresher.send(Stop).await;
             log::info!(step = "tokens settled"; "stopping");
         }
+        // What does not end in time is cut, and is delivered again after the next start.
+        let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
+        let _ = outbox.send(Stop).await;
+        log::info!(step = "deliveries settled", all = settled; "stopping");
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");
@@ -162,16 +188,18 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    failing: &Arc<AtomicBool>,
+    (failing, bulletin): (&Arc<AtomicBool>, &Bulletin),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
+    let bulletin = bulletin.clone();
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
         faults: Arc::clone(&faults),
         bell: bell.clone(),
         failing: Arc::clone(&failing),
+        bulletin: bulletin.clone(),
     }))
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::{Actor, Handler, Message, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::bulletin::Bulletin;
 use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::faults::{FaultPoint, Faults};
@@ -96,6 +97,8 @@ pub(crate) struct Writer {
     pub(crate) bell: DeathBell,
     /// Set while the engine or the disk refuses writes; cleared by the next commit.
     pub(crate) failing: Arc<AtomicBool>,
+    /// Where news of a commit are put up.
+    pub(crate) bulletin: Bulletin,
 }
 
 impl Actor for Writer {
@@ -159,6 +162,7 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         let fault = |point| faults.at(point).map_or(Ok(()), Err);
+        let bulletin = self.bulletin.clone();
         let connection = self.connect()?;
         let outcome = (|| {
             fault(FaultPoint::Begin)?;
@@ -168,7 +172,7 @@ impl Writer {
                 sound &= apply_in_savepoint(&mut transaction, op, || fault(FaultPoint::Apply(position)))?;
             }
             fault(FaultPoint::Commit)?;
-            transaction.commit()?;
+            bulletin.publish(&transaction.commit()?);
             Ok(sound)
         })();
         // After a panic or an engine failure nobody knows what the connection remembers: take a new one.

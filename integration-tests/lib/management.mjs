@@ -44,6 +44,13 @@ export async function signInAdministrator(server, account, { provider = 'dev', b
   return Object.assign(caller, { refresh, email: payload.email, userId: payload.sub, isPlatformOwner: payload.is_platform_owner === true });
 }
 
+/** Gives a caller whose access token has expired a fresh one. */
+export async function renew(caller) {
+  const answer = await request(`${caller.server.url}/api/auth/refresh`, { json: { refresh_token: caller.refresh } });
+  assert.equal(answer.status, 200, answer.text);
+  Object.assign(caller, { access: answer.json.access_token, refresh: answer.json.refresh_token });
+}
+
 /** The address that starts a service whose first administrator of that address owns the platform. */
 export const PLATFORM_OWNER = { email: 'root@example.test', name: 'Root' };
 

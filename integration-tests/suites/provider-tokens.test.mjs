@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { formWith } from '../lib/browser.mjs';
-import { tamper } from '../lib/database.mjs';
+import { editDatabase } from '../lib/database.mjs';
 import { assertApiError, assertErrorPage } from '../lib/expect.mjs';
 import { APP, appParameters, exchange, signInThrough, tokens, webSignIn } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
@@ -187,12 +187,12 @@ scenario('a ciphertext that was moved to another row, or to another column, open
   await token(erinsApp);
   await token(eve);
   await server.stop();
-  await tamper(server.dir, 'UPDATE provider_grants SET access_token_sealed = (SELECT o.access_token_sealed FROM provider_grants o WHERE o.id = 2) WHERE id = 1');
+  await editDatabase(server.dir, 'UPDATE provider_grants SET access_token_sealed = (SELECT o.access_token_sealed FROM provider_grants o WHERE o.id = 2) WHERE id = 1');
   await server.restart();
   assertApiError(await erinsApp.get(path('google')), 409, 'REAUTHORIZATION_REQUIRED');
   assert.equal((await token(eve)).provider, 'google', 'the other row is what it was');
   await server.stop();
-  await tamper(server.dir, 'UPDATE provider_grants SET access_token_sealed = refresh_token_sealed WHERE id = 2');
+  await editDatabase(server.dir, 'UPDATE provider_grants SET access_token_sealed = refresh_token_sealed WHERE id = 2');
   await server.restart();
   assertApiError(await eve.get(path('google')), 409, 'REAUTHORIZATION_REQUIRED');
   const again = await enter('google', google.account({ email: 'zoe@acme.test', email_verified: true }));

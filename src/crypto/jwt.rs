@@ -118,6 +118,8 @@ pub enum TokenType {
     Access,
     /// `JWT` (OpenID Connect Core, section 2).
     Id,
+    /// `logout+jwt` (OpenID Connect Back-Channel Logout, section 2.4).
+    Logout,
 }
 
 impl TokenType {
@@ -125,6 +127,7 @@ impl TokenType {
         match self {
             Self::Access => "at+jwt",
             Self::Id => "JWT",
+            Self::Logout => "logout+jwt",
         }
     }
 }

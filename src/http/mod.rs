@@ -9,6 +9,7 @@ pub mod connection;
 pub mod cookie;
 pub mod dialect;
 pub mod email;
+pub mod event;
 pub mod fields;
 pub mod headers;
 pub mod input;

@@ -20,9 +20,14 @@ pub struct Page {
 }
 
 impl Page {
+    /// Reads `limit` alone, of a list that is paged by a cursor.
+    pub fn limit(params: &Params) -> Result<i64, Error> {
+        Ok(number(params, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
+    }
+
     /// Reads `page`, `limit` and `offset`.
     pub fn parse(params: &Params) -> Result<Self, Error> {
-        let limit = number(params, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        let limit = Self::limit(params)?;
         let page = number(params, "page", 1..=MAX_OFFSET)?;
         let offset = number(params, "offset", 0..=MAX_OFFSET)?;
         match (page, offset) {

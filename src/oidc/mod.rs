@@ -47,6 +47,9 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,
+        // OpenID Connect Back-Channel Logout, section 2.1.
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     }))

@@ -3,6 +3,7 @@
 use ring::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
 
+use super::events;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -91,7 +92,7 @@ pub(crate) fn append(
         &entry_hash,
     ];
     tx.execute(INSERT_ENTRY, values)?;
-    Ok(())
+    events::record_audited(tx, context, happened)
 }
 
 /// An entry as stored.

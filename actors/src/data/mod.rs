@@ -8,6 +8,8 @@ pub mod client_secrets;
 pub mod device_codes;
 pub mod due_grants;
 pub mod end_users;
+pub mod ended_sessions;
+pub mod events;
 pub(crate) mod growth;
 pub mod identities;
 pub mod installation;
@@ -20,6 +22,7 @@ pub mod members;
 pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
+pub mod outbox;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
@@ -31,6 +34,8 @@ pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::engine::Statement;
 
@@ -46,6 +51,8 @@ pub fn statements() -> Vec<&'static Statement> {
         device_codes::STATEMENTS,
         due_grants::STATEMENTS,
         end_users::STATEMENTS,
+        ended_sessions::STATEMENTS,
+        events::STATEMENTS,
         growth::STATEMENTS,
         identities::STATEMENTS,
         installation::STATEMENTS,
@@ -58,6 +65,7 @@ pub fn statements() -> Vec<&'static Statement> {
         memberships::STATEMENTS,
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
+        outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
         plans::STATEMENTS,
@@ -69,6 +77,8 @@ pub fn statements() -> Vec<&'static Statement> {
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
         users::STATEMENTS,
+        webhook_deliveries::STATEMENTS,
+        webhooks::STATEMENTS,
     ]
     .concat()
 }

@@ -1,7 +1,7 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
 use super::login_events::{self, Login, SeenFrom};
-use super::string_list;
+use super::{ended_sessions, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -214,6 +214,7 @@ pub(crate) fn open(
     let login = signed_in.login(&new.public_id, now);
     if subject.ended_at.is_none() {
         login_events::succeeded(tx, &login, signed_in.user_id)?;
+        ended_sessions::record_created(tx, &subject, signed_in.method, now)?;
     } else {
         login_events::failed(tx, &login, Some(signed_in.user_id), "signed_out")?;
     }

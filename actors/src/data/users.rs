@@ -1,11 +1,14 @@
 //! Users and their identities: who signed in?
 
+use serde_json::json;
+
 use crate::clock::Millis;
 use crate::engine::{Row, WriteTx};
 use crate::error::StoreError;
 use crate::{statements, values};
 
 use super::PLATFORM_ORG_ID;
+use super::events::{self, EventType};
 use super::growth;
 use super::organizations::{self, NewClaim};
 use super::provider_grants::NewGrant;
@@ -182,6 +185,8 @@ fn sign_up(tx: &mut WriteTx<'_>, arrival: &Arrival) -> Result<Result<i64, EmailI
             *now,
         ],
     )?;
+    let data = json!({ "user_id": new_user_public_id, "provider": profile.provider });
+    events::record(tx, *org_id, (EventType::UserCreated, &data), *now)?;
     Ok(Ok(user_id))
 }
 

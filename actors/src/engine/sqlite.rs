@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use super::statement::Statement;
 use super::value::{Column, Value};
+use crate::bulletin::News;
 use crate::error::StoreError;
 use crate::message::ReadOp;
 
@@ -147,7 +148,7 @@ impl WriteConnection {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(&error))?;
-        Ok(Batch { tx: WriteTx { read: ReadTx { transaction } } })
+        Ok(Batch { tx: WriteTx { read: ReadTx { transaction }, news: News::default() } })
     }
 
     /// Moves the whole log into the database file and empties it. True when nothing is left in the log.
@@ -178,8 +179,10 @@ impl Batch<'_> {
         self.run("RELEASE operation")
     }
 
-    pub(crate) fn commit(self) -> Result<(), StoreError> {
-        self.tx.read.transaction.commit().map_err(|error| failed(&error))
+    /// Makes it durable; what there is to tell is told by the caller.
+    pub(crate) fn commit(self) -> Result<News, StoreError> {
+        self.tx.read.transaction.commit().map_err(|error| failed(&error))?;
+        Ok(self.tx.news)
     }
 
     fn run(&mut self, sql: &str) -> Result<(), StoreError> {
@@ -240,6 +243,7 @@ impl ReadTx<'_> {
 /// A transaction that can also change. What it can ask, it asks as a [`ReadTx`].
 pub struct WriteTx<'c> {
     read: ReadTx<'c>,
+    pub(crate) news: News,
 }
 
 impl<'c> std::ops::Deref for WriteTx<'c> {

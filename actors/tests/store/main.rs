@@ -13,6 +13,7 @@ mod faults;
 mod group_commit;
 mod lifecycle;
 mod operations;
+mod outbox;
 mod reads;
 mod statements;
 mod support;

@@ -3,6 +3,7 @@
 mod fixtures;
 mod misbehaving;
 mod ports;
+mod receivers;
 mod teams;
 mod world;
 
@@ -12,6 +13,7 @@ pub(crate) use fixtures::{
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};
+pub(crate) use receivers::Receivers;
 pub(crate) use teams::{Administrator, administrator, audit, join, registered};
 pub(crate) use world::{World, spawn_write, start};
 

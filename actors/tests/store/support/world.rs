@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::{Mint, Plan};
+use super::{Mint, Plan, Receivers};
 
 /// Long enough for a loaded machine; only a failing test ever waits so long.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) plan: Arc<Plan>,
     pub(crate) mint: Arc<Mint>,
-    pub(crate) clock: TestClock,
+    pub(crate) clock: Arc<TestClock>,
     system: ActorSystem,
     folder: TempDir,
 }
@@ -53,7 +53,7 @@ impl World {
         let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
         let system = start(folder.path().join("gatehouse.db"), &plan, &mint).unwrap();
         // 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
-        let clock = TestClock::at(1_767_225_600_000);
+        let clock = Arc::new(TestClock::at(1_767_225_600_000));
         Self { store: system.store(), plan, mint, clock, system, folder }
     }
 
@@ -63,6 +63,11 @@ impl World {
 
     pub(crate) fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// Lets the outbox deliver to `receivers`.
+    pub(crate) async fn deliver_to(&self, receivers: &Receivers) {
+        self.system.deliver_through(receivers.port(), self.clock.clone()).await;
     }
 
     /// The name that the death bell tells.

@@ -8,8 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, credentials, dev, device, end_users, events, health, invitations, linking, login,
-    members, oidc, orgs, platform, provider_tokens, services, sessions, webhooks,
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
+    login, members, oidc, orgs, platform, provider_tokens, services, sessions, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -50,6 +50,9 @@ pub fn routes() -> Vec<At> {
         at("/api/user/identities").get(account::identities::list),
         at("/api/user/identities/{provider}").delete(account::identities::unlink),
         at("/api/user/identities/{provider}/link").post(account::identities::link),
+        // Billing.
+        at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/api/subscription").get(billing::handlers::subscription),
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod app;
 pub mod audit;
+pub mod billing;
 pub mod cli;
 pub mod config;
 pub mod credentials;

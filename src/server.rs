@@ -16,11 +16,13 @@ use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
 use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::store::Store;
+use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -133,7 +135,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 
     let random = Random::default();
     let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
-    let mut actors = start_actors(&config, &random, &keys)?;
+    let mut actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
     let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
@@ -194,10 +196,31 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(config: &Config, random: &Random, keys: &RootKeys) -> Result<ActorSystem, ActorsError> {
+fn start_actors(
+    config: &Config,
+    random: &Random,
+    keys: &RootKeys,
+    clock: &Arc<dyn Clock>,
+) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
-    ActorSystem::start(&settings, Ports { device_code_mint: Arc::new(mint), faults: Arc::new(NoFaults) })
+    let ports = Ports {
+        device_code_mint: Arc::new(mint),
+        stripe: stripe_settings(config, clock),
+        faults: Arc::new(NoFaults),
+    };
+    ActorSystem::start(&settings, ports)
+}
+
+fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
+    StripeSettings {
+        port: Arc::new(|| Box::new(ReadsNothing)),
+        clock: Arc::clone(clock),
+        rules: BillingRules {
+            past_due_grace: config.billing.past_due_grace,
+            livemode: config.billing.livemode(),
+        },
+    }
 }
 
 /// A database is for dev mode or for real, never for both.

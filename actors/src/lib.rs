@@ -18,6 +18,8 @@ pub mod money;
 pub mod outbox;
 pub(crate) mod reader;
 pub mod store;
+pub mod stripe;
+pub mod stripe_event_actor;
 pub mod system;
 pub mod token_refresher;
 pub(crate) mod wal_checkpointer;

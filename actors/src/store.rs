@@ -10,12 +10,14 @@ use tokio::time::timeout;
 
 use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
+use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
+use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
 
@@ -54,6 +56,7 @@ pub struct Store {
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
@@ -88,19 +91,35 @@ impl Store {
         self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Says that an event of Stripe's was stored. When the actor is too busy to hear, it finds it by itself.
+    pub fn nudge_stripe(&self) {
+        let _ = self.stripe.try_send(Nudge);
+    }
+
+    /// Compares every live subscription with Stripe and repairs what differs.
+    pub async fn reconcile_stripe(&self) -> Result<ReconcileReport, StoreError> {
+        self.stripe.send(Reconcile).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Applies events of Stripe's once more and tells how many.
+    pub async fn replay_stripe(&self, which: Replay) -> Result<u64, StoreError> {
+        self.stripe.send(Again(which)).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer, outbox) = futures_util::join!(
+        let (queue, batcher, checkpointer, outbox, stripe) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
             self.checkpointer.send(Observe),
-            self.outbox.send(Observe)
+            self.outbox.send(Observe),
+            self.stripe.send(Observe)
         );
         let refresher = match self.refresher.get() {
             Some(refresher) => refresher.send(Observe).await.ok(),
             None => None,
         };
-        [queue, batcher, checkpointer, outbox].into_iter().flatten().chain(refresher).collect()
+        [queue, batcher, checkpointer, outbox, stripe].into_iter().flatten().chain(refresher).collect()
     }
 
     /// Where commits are told of.

@@ -21,6 +21,7 @@ use crate::guard::DeathBell;
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
+use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
@@ -37,6 +38,8 @@ const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
 pub struct Ports {
     /// Draws device codes.
     pub device_code_mint: Arc<dyn DeviceCodeMint>,
+    /// The way to Stripe, and what is decided about billing.
+    pub stripe: StripeSettings,
     /// Planned failures; [`crate::faults::NoFaults`] in the service.
     pub faults: Arc<dyn Faults>,
 }
@@ -68,13 +71,15 @@ impl ActorSystem {
         let engine = Engine::new(&settings.path);
         let fast = start_lane(&engine, settings.readers_per_lane)?;
         let report = start_lane(&engine, 1)?;
+        // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
+        let background = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
         let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
-        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new()];
-        let [queue_arbiter, timer_arbiter, delivery_arbiter] = arbiters.as_slice() else {
+        let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
+        let [queue_arbiter, timer_arbiter, delivery_arbiter, stripe_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());
         };
         let queue = {
@@ -93,6 +98,12 @@ impl ActorSystem {
                 WalCheckpointer::new(engine, queue, &bell)
             })
         };
+        let stripe = {
+            let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
+            StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
+                StripeEventActor::new(lane, queue, &settings, &bell)
+            })
+        };
         let outbox = {
             let (lane, queue, bulletin, bell) = (fast.clone(), queue.clone(), bulletin.clone(), bell.clone());
             Outbox::start_in_arbiter(&delivery_arbiter.handle(), move |_| {
@@ -109,6 +120,7 @@ impl ActorSystem {
             batcher,
             checkpointer,
             refresher: Arc::default(),
+            stripe,
             outbox,
             bulletin,
             bell: bell_of_store,
@@ -147,9 +159,12 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: refresher, outbox, batcher, queue, log, addresses. Each step is logged.
+    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, batcher, queue, log, addresses.
+    /// Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, outbox, refresher, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, outbox, stripe, refresher, .. } = &self.store;
+        let _ = stripe.send(Stop).await;
+        log::info!(step = "stripe events stopped"; "stopping");
         if let Some(refresher) = refresher.get() {
             let _ = refresher.send(Settle).await;
             let _ = refresher.send(Stop).await;

@@ -18,6 +18,9 @@ pub(super) const ROOT_SECRET: &str = "jwt_secret";
 /// The name of the encryption key's file below the data folder.
 pub(super) const ENCRYPTION_KEY: &str = "encryption_key";
 
+/// The name of the file with the secret that signs events of `gatehouse dev stripe`.
+pub(super) const STRIPE_WEBHOOK_SECRET: &str = "stripe_webhook_secret";
+
 /// The secret in `folder/name`: base64 of 32 random bytes, made now if it is not there yet.
 pub(super) fn read_or_create(folder: &Path, name: &str) -> io::Result<Secret<String>> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -98,6 +98,14 @@ keys! {
         "The mail server: `smtps://user:password@host` (TLS from the start, port 465) or `smtp://user:password@host` (STARTTLS, port 587; in clear to loopback hosts only). Percent-encode special characters of user and password.";
     MAIL_FROM: plain, "required with `SMTP_URL`",
         "The sender of mail: an address, or `Name <address>`.";
+    STRIPE_SECRET_KEY: secret, "events are taken at their word; nothing can be bought",
+        "The secret key of the platform's Stripe account: subscriptions are read from Stripe, checkout and portal are offered.";
+    STRIPE_WEBHOOK_SECRET: secret, "`/webhooks/stripe` answers 503; created in dev mode",
+        "The signing secret of the webhook `BASE_URL/webhooks/stripe`. Several, separated by commas, while one is being replaced.";
+    STRIPE_API_BASE: plain, "`https://api.stripe.com`",
+        "Stripe's API, or a stand-in for tests.";
+    BILLING_PAST_DUE_GRACE_DAYS: plain, "`7`",
+        "How many days a subscription whose payment failed still grants its plan, from 0 to 90.";
     RUST_LOG: plain, "`info,actix_server=warn`",
         "What is logged, such as `info,gatehouse::device=debug`. Other people's crates never log below `warn`, since they could print secrets.";
     LOG_FORMAT: plain, "`text`",

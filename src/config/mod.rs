@@ -5,6 +5,7 @@
 //!                              every complaint on the way -> Problems, shown all at once
 //! ```
 
+pub mod billing;
 mod clients;
 mod dev_secrets;
 pub mod keys;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use billing::BillingSettings;
 use mail::MailSettings;
 use problems::Wrong;
 use provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -112,6 +114,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The mail server; none means that no mail is sent.
     pub mail: Option<MailSettings>,
+    /// The platform's Stripe account.
+    pub billing: BillingSettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -149,6 +153,7 @@ impl Config {
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let mail = mail::read(reader);
+        let billing = billing::read(reader);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -169,6 +174,7 @@ impl Config {
             cors_allowed_origins,
             trusted_proxies,
             mail,
+            billing,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.
@@ -191,6 +197,11 @@ impl Config {
             && let Some(ring) = reader.accept(keys::ENCRYPTION_KEY, strength::encryption_keys(&text))
         {
             self.encryption_keys = ring;
+        }
+        if self.billing.webhook_secrets.is_empty()
+            && let Some(secret) = dev_secret(reader, folder, dev_secrets::STRIPE_WEBHOOK_SECRET, missing)
+        {
+            self.billing.webhook_secrets = vec![secret];
         }
     }
 }

@@ -109,6 +109,19 @@ pub struct AccessClaims {
     /// The plan's features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<String>>,
+    /// Seats, when the plan was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<i64>,
+    /// Until when the subscription is paid, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_period_end: Option<i64>,
+    /// When `plan` and `features` end by themselves, in seconds since the Unix epoch: past it the holder has the
+    /// service's default plan, whether or not this token still lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitlements_exp: Option<i64>,
+    /// Grows with every change of what the user bought: a smaller one than `/api/subscription` shows is out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitlements_version: Option<i64>,
 }
 
 /// What kind of token a header announces.
@@ -244,6 +257,10 @@ mod tests {
             service: Some("web".to_owned()),
             plan: Some("free".to_owned()),
             features: Some(Vec::new()),
+            seats: None,
+            current_period_end: None,
+            entitlements_exp: None,
+            entitlements_version: Some(0),
         }
     }
 

@@ -178,6 +178,18 @@ pub(super) async fn json_body(request: &HttpRequest, payload: &mut Payload) -> R
     Err(unsupported("application/json"))
 }
 
+/// The bytes of a body as they were sent, of at most `limit` bytes.
+pub async fn raw_body(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limit: usize,
+) -> Result<web::BytesMut, Error> {
+    if media_type(request) != "application/json" {
+        return Err(unsupported("application/json"));
+    }
+    read_at_most(request, payload, limit).await
+}
+
 fn media_type(request: &HttpRequest) -> String {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()
@@ -188,17 +200,22 @@ fn unsupported(expected: &str) -> Error {
 }
 
 async fn read_body(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Error> {
+    read_at_most(request, payload, BODY_LIMIT).await
+}
+
+async fn read_at_most(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limit: usize,
+) -> Result<web::BytesMut, Error> {
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Error::new(Code::UnsupportedMediaType, "Compressed bodies are not accepted."));
     }
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| broken_off(&error))?;
-        if body.len() + chunk.len() > BODY_LIMIT {
-            return Err(Error::new(
-                Code::PayloadTooLarge,
-                format!("The body is larger than {BODY_LIMIT} bytes."),
-            ));
+        if body.len() + chunk.len() > limit {
+            return Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes.")));
         }
         body.extend_from_slice(&chunk);
     }

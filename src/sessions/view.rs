@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::sessions::{Grant, Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,6 +62,7 @@ pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, 
 
 fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessClaims {
     let of_service = |value: &str| (!subject.is_platform).then(|| value.to_owned());
+    let entitlement = subject.entitlement(now * 1000);
     AccessClaims {
         iss: app.base_url.clone(),
         sub: subject.user_public_id.clone(),
@@ -78,9 +80,21 @@ fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessC
         is_platform_owner: subject.is_platform && subject.is_platform_owner,
         org: of_service(&subject.org_slug),
         service: of_service(&subject.service_slug),
-        plan: subject.plan.clone(),
-        features: subject.plan.as_ref().map(|_| subject.features.clone()),
+        plan: entitlement.plan_name(),
+        features: entitlement.plan.map(|_| entitlement.features()),
+        seats: entitlement.expires_at.and(entitlement.subscription).map(|subscription| subscription.quantity),
+        current_period_end: entitlement
+            .subscription
+            .and_then(|subscription| subscription.current_period_end)
+            .map(seconds),
+        entitlements_exp: entitlement.expires_at.map(seconds),
+        entitlements_version: entitlement.plan.map(|_| entitlement.version()),
     }
+}
+
+/// `NumericDate` (RFC 7519, section 2).
+fn seconds(moment: Millis) -> i64 {
+    moment.div_euclid(1000)
 }
 
 /// OpenID Connect Core, section 2 and section 5.1; what it tells of the person follows the granted scope.

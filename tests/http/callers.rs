@@ -79,6 +79,8 @@ const EXPECTED: &[Row] = &[
     public("GET",  "/auth/{provider}/callback/{org}", 400),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("GET",  "/api/user", "SignedIn",                  [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("GET", "/api/subscription", "ServiceUser",        [401,  401,  401,  401,  200,  200,  403,  403]),
+    public("POST", "/webhooks/stripe", 415),
     // The management API. The platform's caller owns the platform and the demo organization, and sends no JSON.
     ("GET", "/api/organizations", "Administrator", [401, 401, 401, 401, 403, 403, 200, 403]),
     ("POST", "/api/organizations", "MaybeAdministrator", [415, 401, 401, 401, 403, 403, 415, 403]),

@@ -9,6 +9,7 @@ pub mod device_codes;
 pub mod due_grants;
 pub mod end_users;
 pub mod ended_sessions;
+pub mod entitlements;
 pub mod events;
 pub(crate) mod growth;
 pub mod identities;
@@ -33,6 +34,10 @@ pub mod services;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing_keys;
+pub mod stripe_compare;
+pub mod stripe_effects;
+pub mod stripe_inbox;
+pub mod stripe_subscriptions;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -76,6 +81,10 @@ pub fn statements() -> Vec<&'static Statement> {
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_compare::STATEMENTS,
+        stripe_effects::STATEMENTS,
+        stripe_inbox::STATEMENTS,
+        stripe_subscriptions::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,

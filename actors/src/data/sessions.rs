@@ -1,7 +1,8 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use super::ended_sessions;
+use super::entitlements::{PlanGrant, SubscriptionGrant};
 use super::login_events::{self, Login, SeenFrom};
-use super::{ended_sessions, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -20,9 +21,12 @@ macro_rules! select_subject {
     () => {
         "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, x.provider, u.public_id, \
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
-         s.client_id, p.name, p.features, x.user_id, x.org_id \
+         s.client_id, p.name, p.features, x.user_id, x.org_id, x.service_id, b.status, b.current_period_end, \
+         b.grants_until, b.quantity, b.version, bp.name, bp.features, s.public_id \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
-         JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default"
+         JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
+         LEFT JOIN subscriptions b ON b.user_id = x.user_id AND b.service_id = x.service_id \
+         LEFT JOIN plans bp ON bp.id = b.plan_id"
     };
 }
 
@@ -91,10 +95,14 @@ pub struct Subject {
     pub service_slug: String,
     /// The `client_id` claim.
     pub client_id: String,
-    /// The plan's name; none in the platform realm.
-    pub plan: Option<String>,
-    /// The plan's features.
-    pub features: Vec<String>,
+    /// Row id of the service.
+    pub service_id: i64,
+    /// UUID of the service.
+    pub service_public_id: String,
+    /// The service's default plan; none in the platform realm. What the user has is [`Subject::entitlement`].
+    pub default_plan: Option<PlanGrant>,
+    /// What the user subscribed to, whether or not it grants anything now.
+    pub subscription: Option<SubscriptionGrant>,
 }
 
 impl Subject {
@@ -111,7 +119,6 @@ impl Subject {
     }
 
     fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
-        let features: Option<String> = row.get(19)?;
         Ok(Self {
             session_id: row.get(0)?,
             user_id: row.get(20)?,
@@ -133,8 +140,10 @@ impl Subject {
             is_platform: row.get(15)?,
             service_slug: row.get(16)?,
             client_id: row.get(17)?,
-            plan: row.get(18)?,
-            features: features.map_or(Ok(Vec::new()), |json| string_list("plans", "features", &json))?,
+            service_id: row.get(22)?,
+            service_public_id: row.get(30)?,
+            default_plan: PlanGrant::from_columns(row.get(18)?, row.get(19)?)?,
+            subscription: SubscriptionGrant::from_columns(row, 23)?,
         })
     }
 }

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__oauth_credentials", include_str!("../../../migrations/sqlite/0004_oauth_credentials.sql")),
     ("V7__outbox_and_events", include_str!("../../../migrations/sqlite/0007_outbox_and_events.sql")),
     ("V8__login_analytics", include_str!("../../../migrations/sqlite/0008_login_analytics.sql")),
+    ("V9__billing", include_str!("../../../migrations/sqlite/0009_billing.sql")),
     ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),
 ];
 

@@ -78,6 +78,12 @@ impl From<Option<i64>> for Value<'_> {
     }
 }
 
+impl From<Option<bool>> for Value<'_> {
+    fn from(value: Option<bool>) -> Self {
+        value.map_or(Self::Null, Self::Boolean)
+    }
+}
+
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {

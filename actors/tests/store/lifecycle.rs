@@ -230,7 +230,10 @@ async fn a_vital_actor_that_panics_rings_the_death_bell() {
 async fn every_actor_tells_about_itself() {
     let world = World::new();
     let actors: Vec<_> = world.store.observe().await.iter().map(|snapshot| snapshot.actor).collect();
-    assert_eq!(actors, ["commit_queue", "device_code_batcher", "wal_checkpointer", "outbox"]);
+    assert_eq!(
+        actors,
+        ["commit_queue", "device_code_batcher", "wal_checkpointer", "outbox", "stripe_event_actor"]
+    );
     world.store.write(Put::good("a")).await.unwrap();
     assert!(world.figure("wal_checkpointer", "log_bytes").await > 0);
     world.stop().await;

@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
+mod billing;
 mod faults;
 mod group_commit;
 mod lifecycle;

@@ -14,6 +14,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("COUNT_LIVE_DEVICE_CODES", "asked once at start, in the report lane"),
     ("SIGNING_KEYS", "a handful of rows, all wanted"),
     ("INSERT_FIRST_SIGNING_KEY", "a handful of rows, asked once at start"),
+    ("TIER_OF_PRICE", "a handful of rows, all wanted"),
     ("TIERS", "a handful of rows, all wanted"),
     ("DENY_DEVICE_CODES_OF_ORGANIZATION", "a suspension is rare, and an index would slow down every code"),
     ("EXPIRE_CODES_OF_ORGANIZATION", "as above; the table holds a minute's codes"),

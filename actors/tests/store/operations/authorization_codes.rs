@@ -51,7 +51,10 @@ async fn the_right_request_opens_the_session_that_was_asked_for() {
     assert_eq!(subject.session_public_id, right.session.public_id);
     assert_eq!((subject.org_slug.as_str(), subject.service_slug.as_str()), ("acme", "web"));
     assert_eq!((subject.client_id.as_str(), subject.scope.as_str()), ("acme-web", "openid email"));
-    assert_eq!((subject.plan.as_deref(), subject.provider.as_str()), (Some("free"), "google"));
+    assert_eq!(
+        (subject.entitlement(0).plan_name().as_deref(), subject.provider.as_str()),
+        (Some("free"), "google")
+    );
     assert_eq!((subject.authenticated_at, subject.ended_at), (world.now(), None));
     assert!(is_live(&world, &right.session.public_id).await);
     world.stop().await;
@@ -183,8 +186,8 @@ async fn the_platform_needs_no_registered_uri_and_no_plan() {
     let platform = platform(&world).await;
     let arrived = code_for(&world, &platform, person(&world, platform.org_id, "root")).await;
     let grant = granted(world.store.write(redeem_code(&world, &platform, &arrived)).await.unwrap());
-    assert_eq!((grant.subject.is_platform, grant.subject.plan), (true, None));
-    assert_eq!(grant.subject.features, Vec::<String>::new());
+    assert_eq!((grant.subject.is_platform, grant.subject.default_plan.clone()), (true, None));
+    assert_eq!(grant.subject.entitlement(0).features(), Vec::<String>::new());
     world.stop().await;
 }
 

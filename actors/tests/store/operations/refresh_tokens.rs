@@ -111,7 +111,7 @@ async fn the_answer_tells_the_rights_of_now() {
     let setting = setting().await;
     setting.world.execute("UPDATE plans SET features = '[\"export\"]'; UPDATE users SET name = 'Ann B.'");
     let grant = setting.granted(setting.first).await;
-    assert_eq!(grant.subject.features, ["export"]);
+    assert_eq!(grant.subject.entitlement(0).features(), ["export"]);
     assert_eq!(grant.subject.name.as_deref(), Some("Ann B."));
     setting.world.stop().await;
 }

@@ -15,7 +15,7 @@ pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};
 pub(crate) use receivers::Receivers;
 pub(crate) use teams::{Administrator, administrator, audit, join, registered};
-pub(crate) use world::{World, spawn_write, start};
+pub(crate) use world::{GRACE, World, spawn_write, start};
 
 use gatehouse_actors::error::{OpError, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,16 +7,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatehouse_actors::clock::{Clock, Millis, TestClock};
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::OpError;
 use gatehouse_actors::message::WriteOp;
 use gatehouse_actors::store::Store;
+use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripePortFactory, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::{Mint, Plan, Receivers};
+
+/// 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
+const BEGINNING: Millis = 1_767_225_600_000;
 
 /// Long enough for a loaded machine; only a failing test ever waits so long.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,9 +35,24 @@ pub(crate) fn spawn_write<C: WriteOp>(store: &Store, op: C) -> impl Future<Outpu
 
 type WriteAnswer<C> = Result<<C as WriteOp>::Output, OpError<<C as WriteOp>::Refused>>;
 
+/// A subscription that is past due grants for a week.
+pub(crate) const GRACE: Millis = 7 * 24 * 60 * 60 * 1000;
+
 /// Starts the actors over the file at `path`.
 pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>, mint: &Arc<Mint>) -> Result<ActorSystem, StartError> {
-    let ports = Ports { device_code_mint: mint.clone(), faults: plan.clone() };
+    // No key: events are taken at their word.
+    start_with(path, (plan, mint), Arc::new(TestClock::at(BEGINNING)), Arc::new(|| Box::new(ReadsNothing)))
+}
+
+fn start_with(
+    path: PathBuf,
+    (plan, mint): (&Arc<Plan>, &Arc<Mint>),
+    clock: Arc<TestClock>,
+    port: StripePortFactory,
+) -> Result<ActorSystem, StartError> {
+    let rules = BillingRules { past_due_grace: GRACE, livemode: None };
+    let stripe = StripeSettings { port, clock, rules };
+    let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone() };
     ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
 }
 
@@ -49,11 +69,19 @@ pub(crate) struct World {
 impl World {
     /// A fresh database in a folder that goes away with the world.
     pub(crate) fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::with_stripe(Arc::new(|| Box::new(ReadsNothing)))
+    }
+
+    /// The same, with a way to Stripe.
+    pub(crate) fn with_stripe(port: StripePortFactory) -> Self {
+        Self::over(TempDir::new().unwrap(), Arc::new(TestClock::at(BEGINNING)), port)
+    }
+
+    /// The actors over the database in `folder`, which may be there already.
+    pub(crate) fn over(folder: TempDir, clock: Arc<TestClock>, port: StripePortFactory) -> Self {
         let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
-        let system = start(folder.path().join("gatehouse.db"), &plan, &mint).unwrap();
-        // 2026-01-01T00:00:00Z. Nothing depends on it but the looks of a failure message.
-        let clock = Arc::new(TestClock::at(1_767_225_600_000));
+        let path = folder.path().join("gatehouse.db");
+        let system = start_with(path, (&plan, &mint), clock.clone(), port).unwrap();
         Self { store: system.store(), plan, mint, clock, system, folder }
     }
 

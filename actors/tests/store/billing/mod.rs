@@ -1,0 +1,6 @@
+//! Stripe's events, from the inbox to the entitlement.
+
+mod convergence;
+mod events;
+mod inbox;
+mod stage;

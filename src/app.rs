@@ -8,13 +8,25 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
+<<<<<<< HEAD
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
     login, members, oidc, orgs, platform, provider_tokens, services, sessions, webhooks,
+=======
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
+    members, oidc, orgs, platform, services, sessions, tokens, webhooks,
+>>>>>>> main
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
 #[must_use]
 pub fn routes() -> Vec<At> {
+    let mut routes = of_sign_in();
+    routes.extend(of_administration());
+    routes
+}
+
+/// What apps, terminals and the people who sign in use.
+fn of_sign_in() -> Vec<At> {
     vec![
         at("/health/live").get(health::live),
         at("/health/ready").get(health::ready),
@@ -26,8 +38,13 @@ pub fn routes() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
+        at("/oauth/introspect").post(tokens::handlers::introspect),
+        at("/oauth/revoke").post(tokens::handlers::revoke),
         at("/api/auth/refresh").post(sessions::handlers::refresh),
         at("/api/auth/logout").post(sessions::handlers::logout),
+        at("/api/auth/sessions").get(sessions::own::list).delete(sessions::own::end_others),
+        at("/api/auth/sessions/{id}").delete(sessions::own::end_one),
         // Devices.
         at("/auth/device/code").post(device::handlers::issue),
         at("/oauth/device_authorization").post(device::handlers::issue),
@@ -53,6 +70,12 @@ pub fn routes() -> Vec<At> {
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
         at("/api/subscription").get(billing::handlers::subscription),
+    ]
+}
+
+/// What administrators of organizations and platform owners use.
+fn of_administration() -> Vec<At> {
+    vec![
         // Invitations.
         at("/api/organizations/{org}/invitations")
             .get(invitations::handlers::list)

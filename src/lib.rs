@@ -35,6 +35,7 @@ pub mod sessions;
 pub mod state;
 pub mod telemetry;
 pub mod throttle;
+pub mod tokens;
 pub mod upstream;
 pub mod vault;
 pub mod webhooks;

@@ -42,7 +42,8 @@ use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH}
 use crate::drain::{self, Door, Traffic};
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
-use crate::http::{body, dialect, headers, observe};
+use crate::http::last_used::LastUsed;
+use crate::http::{body, cors, dialect, headers, observe};
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
 use crate::throttle::by_address::TokenGuesses;
@@ -162,6 +163,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        last_used: LastUsed::default(),
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         draining: AtomicBool::new(false),
@@ -305,6 +307,7 @@ fn serve(
             .app_data(app.clone())
             .app_data(HttpClient::new())
             .app_data(GuardedClient::new(reach))
+            .wrap(from_fn(cors::answers))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
@@ -334,6 +337,7 @@ impl Running {
         self.app.draining.store(true, Ordering::Relaxed);
         self.app.event_streams.close();
         self.handle.stop(false).await;
+        self.app.last_used.flush(&self.app.store).await;
         self.actors.stop().await;
     }
 
@@ -361,6 +365,7 @@ impl Running {
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
+        app.last_used.flush(&app.store).await;
         actors.stop().await;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))

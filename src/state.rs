@@ -18,6 +18,7 @@ use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
+use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
@@ -61,6 +62,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// When sessions were last used, as far as it is not written yet.
+    pub last_used: LastUsed,
     /// Which event streams are open.
     pub event_streams: Streams,
     /// Takes mail to be sent.

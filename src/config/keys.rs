@@ -91,7 +91,7 @@ keys! {
     PLATFORM_DEVICE_ACTIVATION_URI: plain, "`BASE_URL` + `/activate`",
         "The page where platform administrators type the code that their terminal shows.";
     CORS_ALLOWED_ORIGINS: plain, "none",
-        "Origins whose scripts may call the API, separated by commas, such as `https://app.example.com`. Checked, but without effect in this version.";
+        "Origins whose scripts may call `/api` and the endpoints of tokens, separated by commas, such as `https://app.example.com`. Pages of registered redirect URIs may call the endpoints of tokens without standing here.";
     TRUSTED_PROXIES: plain, "none",
         "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
     SMTP_URL: secret, "no mail is sent; invitations show their link once, to be passed on",

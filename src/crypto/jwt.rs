@@ -9,6 +9,7 @@ use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::signing_keys::SealedSigningKey;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -124,6 +125,19 @@ pub struct AccessClaims {
     pub entitlements_version: Option<i64>,
 }
 
+/// What an `id_token` of ours says, as far as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IdClaims {
+    /// Issuer: `BASE_URL`.
+    pub iss: String,
+    /// The user's public id.
+    pub sub: String,
+    /// The client that it was made for.
+    pub aud: String,
+    /// The session's public id.
+    pub sid: String,
+}
+
 /// What kind of token a header announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenType {
@@ -174,14 +188,30 @@ impl SigningKeys {
     /// Checks the signature of an access token and that it was issued by `issuer`. Not whether it expired, and not
     /// whether its session lives: the caller has the clock and the store.
     pub fn verify_access_token(&self, issuer: &str, token: &str) -> Result<AccessClaims, InvalidToken> {
+        // RFC 9068, section 4: the type must be checked, or an id_token would pass for an access token.
+        let claims: AccessClaims = self.verify(TokenType::Access, token)?;
+        if claims.iss != issuer || claims.token_use != "access" {
+            return Err(InvalidToken);
+        }
+        Ok(claims)
+    }
+
+    /// Checks that an `id_token` was made here. Expired or not: as a hint it names somebody, it opens nothing
+    /// (OpenID Connect Core, section 3.1.2.1).
+    pub fn verify_id_token(&self, issuer: &str, token: &str) -> Result<IdClaims, InvalidToken> {
+        let claims: IdClaims = self.verify(TokenType::Id, token)?;
+        if claims.iss == issuer { Ok(claims) } else { Err(InvalidToken) }
+    }
+
+    /// Checks form, type and signature.
+    fn verify<T: DeserializeOwned>(&self, token_type: TokenType, token: &str) -> Result<T, InvalidToken> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(InvalidToken);
         }
         let header = token.split('.').next().ok_or(InvalidToken)?;
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| InvalidToken)?;
         let header: OwnHeader = serde_json::from_slice(&header).map_err(|_| InvalidToken)?;
-        // RFC 9068, section 4: the type must be checked, or an id_token would pass for an access token.
-        if header.typ != TokenType::Access.name() || header.alg != "ES256" {
+        if header.typ != token_type.name() || header.alg != "ES256" {
             return Err(InvalidToken);
         }
         let key = self.keys.iter().find(|key| key.key_id == header.kid).ok_or(InvalidToken)?;
@@ -189,13 +219,8 @@ impl SigningKeys {
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_aud = false;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key.decoding, &validation)
-            .map_err(|_| InvalidToken)?
-            .claims;
-        if claims.iss != issuer || claims.token_use != "access" {
-            return Err(InvalidToken);
-        }
-        Ok(claims)
+        let token = jsonwebtoken::decode::<T>(token, &key.decoding, &validation);
+        token.map(|token| token.claims).map_err(|_| InvalidToken)
     }
 
     /// The published key set (RFC 7517, section 5): public members only.
@@ -277,6 +302,13 @@ mod tests {
         let keys = keys();
         let token = keys.sign(TokenType::Id, &claims()).unwrap();
         assert_eq!(keys.verify_access_token("https://id.test", &token), Err(InvalidToken));
+        assert_eq!(
+            keys.verify_id_token("https://id.test", &token).map(|claims| claims.sub),
+            Ok("user".to_owned())
+        );
+        assert_eq!(keys.verify_id_token("https://other.test", &token), Err(InvalidToken));
+        let access = keys.sign(TokenType::Access, &claims()).unwrap();
+        assert_eq!(keys.verify_id_token("https://id.test", &access), Err(InvalidToken));
     }
 
     #[test]

@@ -4,18 +4,17 @@
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
-use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
+use gatehouse_actors::data::sessions::Subject;
 
-use super::input::Input;
+use super::access_token::{Judged, genuine, judge};
+use super::input::{Form, Input, Params, is_form};
 use crate::crypto::jwt::AccessClaims;
 use crate::error::{Code, Error};
 use crate::state::App;
-
-/// Clocks of our own machines may differ by this many seconds.
-const FUTURE_LEEWAY: i64 = 60;
 
 /// Somebody that a handler accepts.
 pub trait Caller: Sized {
@@ -24,6 +23,12 @@ pub trait Caller: Sized {
 
     /// Identifies the caller, or refuses.
     fn identify(request: &HttpRequest) -> impl Future<Output = Result<Self, Error>>;
+
+    /// The same for a caller who may have to be read from the body.
+    #[must_use]
+    fn admit(request: &HttpRequest, _: &mut Payload) -> impl Future<Output = Result<Self, Error>> {
+        Self::identify(request)
+    }
 }
 
 /// Anybody, signed in or not.
@@ -47,19 +52,7 @@ impl Caller for TokenHolder {
     const NAME: &'static str = "TokenHolder";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let app = app_of(request)?;
-        let token = bearer_token(request)?;
-        let claims = app
-            .signing_keys
-            .verify_access_token(&app.base_url, token)
-            .map_err(|_| Error::new(Code::JwtError, "The access token is not valid."))?;
-        let now = app.clock.now().div_euclid(1000);
-        if claims.exp <= now {
-            return Err(Error::new(Code::TokenExpired, "The access token expired. Refresh it."));
-        }
-        if claims.iat.max(claims.nbf.unwrap_or(claims.iat)) > now + FUTURE_LEEWAY {
-            return Err(Error::new(Code::JwtError, "The access token is not valid."));
-        }
+        let claims = genuine(app_of(request)?, bearer_token(request)?)?;
         Ok(Self { claims })
     }
 }
@@ -74,25 +67,42 @@ impl Caller for SignedIn {
     const NAME: &'static str = "SignedIn";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let TokenHolder { claims } = TokenHolder::identify(request).await?;
-        let app = app_of(request)?;
-        let ended = || Error::new(Code::Unauthorized, "The session ended. Sign in again.");
-        let session = SessionByPublicId { public_id: claims.sid.clone() };
-        let subject = app.store.read(session).await?.ok_or_else(ended)?;
-        let same = subject.user_public_id == claims.sub
-            && subject.client_id == claims.client_id
-            && app.audience(&subject) == claims.aud;
-        if !same {
-            return Err(ended());
-        }
-        // Before the session is looked at: a suspension ends it, and what the client should hear is the suspension.
-        if !subject.is_org_active() {
-            return Err(Error::not_active(&subject.org_status));
-        }
-        if !subject.is_live(app.clock.now()) {
-            return Err(ended());
-        }
+        let Judged { subject, .. } = judge(app_of(request)?, bearer_token(request)?).await?;
         Ok(Self { subject })
+    }
+}
+
+/// Whoever presents an access token that opens doors, in the header or in a form (RFC 6750, section 2): the caller of a
+/// protected resource that a standard describes.
+pub struct Bearer {
+    /// The token and the session behind it.
+    pub judged: Judged,
+}
+
+impl Caller for Bearer {
+    const NAME: &'static str = "Bearer";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        Ok(Self { judged: judge(app_of(request)?, bearer_token(request)?).await? })
+    }
+
+    async fn admit(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
+        // RFC 6750, section 2.3: a token in an address ends up in logs and histories.
+        if Params::from_query(request.query_string())?.get("access_token").is_some() {
+            return Err(Error::bad_request("Send the access token in the header, not in the address."));
+        }
+        if request.method() != Method::POST || !is_form(request) {
+            return Self::identify(request).await;
+        }
+        let Form(form) = Form::parse(request, payload).await?;
+        match form.get("access_token") {
+            None => Self::identify(request).await,
+            // RFC 6750, section 2: not more than one method in a request.
+            Some(_) if request.headers().contains_key(AUTHORIZATION) => {
+                Err(Error::bad_request("Send the access token once: in the header or in the form."))
+            }
+            Some(token) => Ok(Self { judged: judge(app_of(request)?, token).await? }),
+        }
     }
 }
 
@@ -133,7 +143,7 @@ impl<C: Caller + 'static, I: Input + 'static> FromRequest for Call<C, I> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let caller = C::identify(&request).await?;
+            let caller = C::admit(&request, &mut payload).await?;
             let input = I::parse(&request, &mut payload).await?;
             Ok(Self { caller, input })
         })

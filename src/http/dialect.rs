@@ -30,16 +30,17 @@ enum Dialect {
 
 impl Dialect {
     fn of(path: &str, accept: &str) -> Self {
-        const OAUTH: [&str; 6] = [
+        const OAUTH: [&str; 7] = [
             "/auth/token",
             "/auth/device/",
             "/oauth/token",
             "/oauth/device_authorization",
             "/oauth/introspect",
             "/oauth/revoke",
+            "/oauth/userinfo",
         ];
-        const PAGES: [&str; 6] =
-            ["/auth/", "/oauth/authorize", "/activate", "/invitations/", "/dev", "/docs"];
+        const PAGES: [&str; 7] =
+            ["/auth/", "/oauth/authorize", "/oauth/logout", "/activate", "/invitations/", "/dev", "/docs"];
         if OAUTH.iter().any(|route| path.starts_with(route)) {
             return Self::OAuth;
         }
@@ -159,15 +160,24 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
     if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
         headers.insert(ALLOW, allow);
     }
-    if error.code.row().1 == StatusCode::UNAUTHORIZED {
-        let challenge = match (error.code, presented) {
-            // RFC 6749, section 5.2.
-            (Code::InvalidClient, _) => "Basic realm=\"gatehouse\"",
-            // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
-            (_, false) => "Bearer realm=\"gatehouse\"",
-            (_, true) => "Bearer realm=\"gatehouse\", error=\"invalid_token\"",
-        };
+    if let Some(challenge) = challenge(error, presented) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+}
+
+fn challenge(error: &Error, presented: bool) -> Option<&'static str> {
+    match (error.code, error.oauth_error) {
+        // RFC 6750, section 3.1: the token is good, but not for this.
+        (Code::Forbidden, Some("insufficient_scope")) => {
+            Some("Bearer realm=\"gatehouse\", error=\"insufficient_scope\", scope=\"openid\"")
+        }
+        (code, _) if code.row().1 != StatusCode::UNAUTHORIZED => None,
+        // RFC 6749, section 5.2.
+        (Code::InvalidClient, _) => Some("Basic realm=\"gatehouse\""),
+        (_, Some("invalid_token")) => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
+        _ if presented => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
+        // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
+        _ => Some("Bearer realm=\"gatehouse\""),
     }
 }
 

@@ -161,11 +161,17 @@ pub struct Form(pub Params);
 
 impl Input for Form {
     async fn parse(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
-        if media_type(request) != "application/x-www-form-urlencoded" {
+        if !is_form(request) {
             return Err(unsupported("application/x-www-form-urlencoded"));
         }
         Params::from_form(&read_body(request, payload).await?).map(Self)
     }
+}
+
+/// Whether the body is an HTML form.
+#[must_use]
+pub fn is_form(request: &HttpRequest) -> bool {
+    media_type(request) == "application/x-www-form-urlencoded"
 }
 
 /// The bytes of a JSON body. A request without a body may do without the content type.

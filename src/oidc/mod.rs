@@ -5,32 +5,47 @@
 //! GET /.well-known/jwks.json -> jwks
 //! ```
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use actix_web::http::header::{CACHE_CONTROL, ContentType, ETag, EntityTag, IfNoneMatch};
 use actix_web::web::Data;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::crypto::token::sha256;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::scope;
 use crate::state::App;
 
-/// Public documents: any page may read them, and caches may keep them for five minutes.
-fn public(document: &Value) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "public, max-age=300"))
-        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .json(document)
+/// Public documents: caches may keep them for five minutes and ask then whether they changed (RFC 9110, section 13.1.2).
+fn public(request: &HttpRequest, document: &Value) -> HttpResponse {
+    let body = document.to_string();
+    let tag = URL_SAFE_NO_PAD.encode(sha256(body.as_bytes()).get(..16).unwrap_or_default());
+    let tag = EntityTag::new_strong(tag);
+    let unchanged = match request.get_header::<IfNoneMatch>() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&tag)),
+        None => false,
+    };
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((CACHE_CONTROL, "public, max-age=300")).insert_header(ETag(tag));
+    if unchanged { response.finish() } else { response.content_type(ContentType::json()).body(body) }
 }
 
 /// `GET /.well-known/openid-configuration` (OpenID Connect Discovery, section 4) and
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414, section 3): one document, true to what is served.
-pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
+pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymous>) -> HttpResponse {
     let base = &app.base_url;
-    public(&json!({
+    let document = json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
         "token_endpoint": format!("{base}/oauth/token"),
         "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
+        "userinfo_endpoint": format!("{base}/oauth/userinfo"),
+        "introspection_endpoint": format!("{base}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint": format!("{base}/oauth/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -52,10 +67,11 @@ pub async fn metadata(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
         "backchannel_logout_session_supported": true,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-    }))
+    });
+    public(&request, &document)
 }
 
 /// `GET /.well-known/jwks.json` (RFC 7517)
-pub async fn jwks(app: Data<App>, _call: Call<Anonymous>) -> HttpResponse {
-    public(&app.signing_keys.jwks())
+pub async fn jwks(app: Data<App>, request: HttpRequest, _call: Call<Anonymous>) -> HttpResponse {
+    public(&request, &app.signing_keys.jwks())
 }

@@ -12,23 +12,31 @@ use super::handlers::unknown_service;
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::{Code, Error};
 use crate::http::caller::Call;
+use crate::http::fields::Fields;
 use crate::http::management::{Active, AtLeastAdmin, OrganizationCaller, audit_context};
 use crate::state::{App, rfc3339};
 
 type Answer = Result<HttpResponse, Error>;
 type Admin = Call<OrganizationCaller<AtLeastAdmin, Active>>;
+type AdminWith = Call<OrganizationCaller<AtLeastAdmin, Active>, Fields>;
 
-/// `POST /api/organizations/{org}/services/{svc}/client-secret`. The only answer that ever holds the secret.
+/// `POST /api/organizations/{org}/services/{svc}/client-secret`. The only answer that ever holds the secret. With
+/// `grace_seconds: 0` the secrets before it stop at once, and the sessions of the client end with them.
 pub async fn rotate(
     app: Data<App>,
     request: HttpRequest,
     path: Path<(String, String)>,
-    call: Admin,
+    call: AdminWith,
 ) -> Answer {
+    let mut fields = call.input;
+    let grace =
+        fields.integer("grace_seconds", 0..=SECRET_GRACE / 1000).unwrap_or(SECRET_GRACE / 1000) * 1000;
+    fields.finish()?;
     let secret: TokenSecret = app.random.bytes();
     let rotate = RotateClientSecret {
         service: ServiceReference { org_id: call.caller.organization.id, reference: path.into_inner().1 },
         secret_hash: sha256(&secret),
+        grace,
         audit: audit_context(&app, &request, Some(&call.caller.subject)),
     };
     let created_at = rotate.audit.now;
@@ -53,11 +61,12 @@ pub async fn rotate(
         "client_secret": compose(TokenKind::ClientSecret, rotated.id, &secret),
         "created_at": rfc3339(created_at),
         "previous_secret_expires_at": rotated.previous_expires_at.map(rfc3339),
-        "grace_seconds": rotated.previous_expires_at.map_or(0, |_| SECRET_GRACE / 1000),
+        "grace_seconds": rotated.previous_expires_at.map_or(0, |_| grace / 1000),
+        "ended_sessions": rotated.ended_sessions,
     })))
 }
 
-/// `DELETE /api/organizations/{org}/services/{svc}/client-secret`
+/// `DELETE /api/organizations/{org}/services/{svc}/client-secret`. The sessions of the client end with its secrets.
 pub async fn remove(
     app: Data<App>,
     request: HttpRequest,

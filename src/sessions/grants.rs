@@ -1,5 +1,6 @@
 //! The grants of the token endpoint. Each: parse, one write, and what it means to the client.
 
+use actix_web::HttpRequest;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
 use gatehouse_actors::data::device_codes::{
     DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
@@ -15,6 +16,7 @@ use crate::crypto::token::{
 };
 use crate::error::{Code, Error};
 use crate::http::input::Params;
+use crate::http::management::audit_context;
 use crate::http::scope;
 use crate::state::App;
 
@@ -150,7 +152,12 @@ fn expired() -> Error {
 }
 
 /// RFC 6749, section 6, with rotation. `client` is none where the endpoint does not ask for one.
-pub(super) async fn refresh(app: &App, params: &Params, client: Option<&Service>) -> Result<Granted, Error> {
+pub(super) async fn refresh(
+    app: &App,
+    request: &HttpRequest,
+    params: &Params,
+    client: Option<&Service>,
+) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The refresh_token is not valid (any more). Sign in again.");
     let token = params.required("refresh_token")?;
     let Presented { id, secret } = parse(TokenKind::RefreshToken, token).ok_or_else(invalid)?;
@@ -163,6 +170,7 @@ pub(super) async fn refresh(app: &App, params: &Params, client: Option<&Service>
         client_id: client.map(|client| client.client_id.clone()),
         requested_scope: requested_scope.clone(),
         now: app.clock.now(),
+        audit: audit_context(app, request, None),
     };
     let rotation = app.store.write(rotate).await.map_err(|error| {
         Error::from_op(error, |refusal| match refusal {
@@ -181,6 +189,7 @@ pub(super) async fn refresh(app: &App, params: &Params, client: Option<&Service>
     })?;
     match rotation {
         Rotation::Granted(grant) => {
+            app.last_used.used(&app.store, grant.subject.session_id, app.clock.now());
             Ok(Granted { grant: *grant, refresh_secret, scope: requested_scope, nonce: None })
         }
         Rotation::Reused => {

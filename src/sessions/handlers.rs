@@ -28,7 +28,7 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     let client = client::identify(&app, &request, &params).await?;
     let granted = match grant_type {
         "authorization_code" => grants::authorization_code(&app, &params, &client).await?,
-        "refresh_token" => grants::refresh(&app, &params, Some(&client)).await?,
+        "refresh_token" => grants::refresh(&app, &request, &params, Some(&client)).await?,
         DEVICE_CODE_GRANT => grants::device_code(&app, &params, &client).await?,
         _ => return Err(Error::new(Code::UnsupportedGrantType, "This grant_type is not supported.")),
     };
@@ -39,7 +39,7 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
 pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = call.input.0;
     let client = client::identify_if_authenticated(&app, &request, &params).await?;
-    let granted = grants::refresh(&app, &params, client.as_ref()).await?;
+    let granted = grants::refresh(&app, &request, &params, client.as_ref()).await?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }
 

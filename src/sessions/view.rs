@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::crypto::jwt::{AccessClaims, TokenType};
 use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::Error;
-use crate::http::scope;
+use crate::http::{claims, scope};
 use crate::state::App;
 
 /// An access token lives this long, in seconds: 15 minutes.
@@ -98,16 +98,16 @@ fn seconds(moment: Millis) -> i64 {
 }
 
 /// OpenID Connect Core, section 2 and section 5.1; what it tells of the person follows the granted scope.
-fn id_claims(claims: &AccessClaims, subject: &Subject, nonce: Option<&str>, access_token: &str) -> Value {
+fn id_claims(access: &AccessClaims, subject: &Subject, nonce: Option<&str>, access_token: &str) -> Value {
     let mut id = json!({
-        "iss": claims.iss,
-        "sub": claims.sub,
+        "iss": access.iss,
+        "sub": access.sub,
         // The client itself, also in the platform realm, where the access token is for the API.
-        "aud": claims.client_id,
-        "exp": claims.exp,
-        "iat": claims.iat,
-        "auth_time": claims.auth_time,
-        "sid": claims.sid,
+        "aud": access.client_id,
+        "exp": access.exp,
+        "iat": access.iat,
+        "auth_time": access.auth_time,
+        "sid": access.sid,
         // OpenID Connect Core, section 3.1.3.6: the left half of the hash.
         "at_hash": URL_SAFE_NO_PAD.encode(sha256(access_token.as_bytes()).get(..16).unwrap_or_default()),
     });
@@ -117,13 +117,8 @@ fn id_claims(claims: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         }
     };
     put("nonce", nonce.map(Value::from));
-    if scope::has(&claims.scope, "email") {
-        put("email", subject.email.clone().map(Value::from));
-        put("email_verified", subject.email.as_ref().map(|_| Value::from(true)));
-    }
-    if scope::has(&claims.scope, "profile") {
-        put("name", subject.name.clone().map(Value::from));
-        put("picture", subject.avatar_url.clone().map(Value::from));
+    for (name, value) in claims::of_person(subject, &access.scope) {
+        put(&name, Some(value));
     }
     id
 }

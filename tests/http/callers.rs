@@ -52,8 +52,17 @@ const EXPECTED: &[Row] = &[
     public("POST", "/auth/token", 400),
     public("POST", "/oauth/token", 400),
     public("POST", "/api/auth/refresh", 400),
+    // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
+    ("POST", "/oauth/introspect", "Anonymous",         [401, 401, 401, 401, 401, 401, 401, 401]),
+    ("POST", "/oauth/revoke", "Anonymous",             [401, 401, 401, 401, 401, 401, 401, 401]),
+    //                                                  none  garb  exp   ended web   dev   plat  susp
+    ("GET",  "/oauth/userinfo", "Bearer",              [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("POST", "/oauth/userinfo", "Bearer",              [401,  401,  401,  401,  200,  200,  200,  403]),
     //                                                  none  garb  exp   ended web   dev   plat  susp
     ("POST", "/api/auth/logout", "TokenHolder",        [401,  401,  401,  204,  204,  204,  204,  204]),
+    ("GET",  "/api/auth/sessions", "SignedIn",         [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions", "SignedIn",       [401,  401,  401,  401,  200,  200,  200,  403]),
+    ("DELETE", "/api/auth/sessions/{id}", "SignedIn",  [401,  401,  401,  401,  404,  404,  404,  403]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).
     ("POST", "/auth/device/code", "Anonymous", [400, 401, 401, 401, 401, 401, 401, 401]),
     // A bearer token is no way for a client to authenticate (RFC 6749, section 2.3).

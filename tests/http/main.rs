@@ -17,4 +17,5 @@ mod hostile;
 mod lifetimes;
 mod modes;
 mod support;
+mod token_endpoints;
 mod tokens;

@@ -1,10 +1,14 @@
 //! Secrets of confidential clients (RFC 6749, section 2.3.1). While one is replaced, the old one works for a grace.
+//!
+//! A secret that is taken away at once, without a grace, is one that somebody else may know. So what it opened closes
+//! with it: every session of the client ends. Replaced with a grace, the sessions live on.
 
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
 use super::client_registration::AuthMethod;
 use super::service_admin::{ServiceReference, UnknownService};
+use super::sessions;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -52,6 +56,8 @@ pub struct RotateClientSecret {
     pub service: ServiceReference,
     /// SHA-256 of the secret half.
     pub secret_hash: [u8; 32],
+    /// How long those before it still work: at most [`SECRET_GRACE`], and 0 when they are to stop at once.
+    pub grace: Millis,
     /// Who, from where, when.
     pub audit: AuditContext,
 }
@@ -63,8 +69,10 @@ pub struct RotatedSecret {
     pub id: i64,
     /// The client it belongs to.
     pub client_id: String,
-    /// Until when the one that it replaces works; none for the first.
+    /// Until when the one that it replaces works; none for the first, and none when there is no grace.
     pub previous_expires_at: Option<Millis>,
+    /// How many sessions ended with the secrets before it.
+    pub ended_sessions: usize,
 }
 
 /// Why no secret was made.
@@ -92,25 +100,46 @@ impl WriteOp for RotateClientSecret {
         }
         let now = self.audit.now;
         tx.execute(PURGE_SECRETS, values![service.id, now])?;
-        if tx.one(COUNT_SECRETS, values![service.id], |row| row.get::<i64>(0))? >= MAX_SECRETS {
-            return Err(OpError::Refused(RotateRefusal::TooMany));
-        }
-        let replaced = tx.execute(REPLACE_SECRET, values![now + SECRET_GRACE, service.id])? > 0;
+        let (replaced, ended_sessions) = if self.grace == 0 {
+            take_away(tx, service.id, now)?
+        } else {
+            if tx.one(COUNT_SECRETS, values![service.id], |row| row.get::<i64>(0))? >= MAX_SECRETS {
+                return Err(OpError::Refused(RotateRefusal::TooMany));
+            }
+            let expires_at = now + self.grace.min(SECRET_GRACE);
+            (tx.execute(REPLACE_SECRET, values![expires_at, service.id])?, 0)
+        };
         let values = values![service.id, &self.secret_hash, now];
         let id = tx.one(INSERT_SECRET, values, |row| row.get::<i64>(0))?;
         let happened = Happened {
             org_id: self.service.org_id,
             action: "client_secret.rotated",
             target: ("service", &service.public_id),
-            metadata: json!({ "client_id": service.client_id, "replaced": replaced }),
+            metadata: json!({
+                "client_id": service.client_id,
+                "replaced": replaced > 0,
+                "grace_seconds": self.grace / 1000,
+                "ended_sessions": ended_sessions,
+            }),
         };
         append(tx, &self.audit, &happened)?;
-        let previous_expires_at = replaced.then_some(now + SECRET_GRACE);
-        Ok(RotatedSecret { id, client_id: service.client_id, previous_expires_at })
+        let has_grace = replaced > 0 && self.grace > 0;
+        let previous_expires_at = has_grace.then(|| now + self.grace.min(SECRET_GRACE));
+        Ok(RotatedSecret { id, client_id: service.client_id, previous_expires_at, ended_sessions })
     }
 }
 
-/// Takes all secrets away, at once and without a grace: the service is a public client again.
+/// Removes every secret of a service and ends its sessions. Returns how many there were of each.
+fn take_away(tx: &mut WriteTx<'_>, service_id: i64, now: Millis) -> Result<(usize, usize), StoreError> {
+    let removed = tx.execute(REMOVE_SECRETS, values![service_id])?;
+    if removed == 0 {
+        return Ok((0, 0));
+    }
+    let ended = sessions::end_all_of_service(tx, service_id, "client_secret_removed", now)?;
+    Ok((removed, ended))
+}
+
+/// Takes all secrets away, at once and without a grace: the service is a public client again, and its sessions end.
 #[derive(Debug, Clone)]
 pub struct RemoveClientSecrets {
     /// Which service.
@@ -125,13 +154,17 @@ impl WriteOp for RemoveClientSecrets {
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<UnknownService>> {
         let Some(service) = self.service.find(tx)? else { return Err(OpError::Refused(UnknownService)) };
-        let removed = tx.execute(REMOVE_SECRETS, values![service.id])?;
+        let (removed, ended_sessions) = take_away(tx, service.id, self.audit.now)?;
         if removed > 0 {
             let happened = Happened {
                 org_id: self.service.org_id,
                 action: "client_secret.removed",
                 target: ("service", &service.public_id),
-                metadata: json!({ "client_id": service.client_id, "removed": removed }),
+                metadata: json!({
+                    "client_id": service.client_id,
+                    "removed": removed,
+                    "ended_sessions": ended_sessions,
+                }),
             };
             append(tx, &self.audit, &happened)?;
         }

@@ -1,5 +1,6 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
+pub mod access_tokens;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -24,10 +25,16 @@ pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
+pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
+<<<<<<< HEAD
 pub mod provider_grants;
+=======
+pub mod presented_refresh;
+pub mod redirect_origins;
+>>>>>>> main
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -48,6 +55,7 @@ use crate::engine::Statement;
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
     [
+        access_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
@@ -73,13 +81,19 @@ pub fn statements() -> Vec<&'static Statement> {
         outbox::STATEMENTS,
         platform::STATEMENTS,
         platform_owners::STATEMENTS,
+        own_sessions::STATEMENTS,
         plans::STATEMENTS,
+<<<<<<< HEAD
         provider_grants::STATEMENTS,
+=======
+        redirect_origins::STATEMENTS,
+>>>>>>> main
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
+        presented_refresh::STATEMENTS,
         signing_keys::STATEMENTS,
         stripe_compare::STATEMENTS,
         stripe_effects::STATEMENTS,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::audit::{self, AuditContext, Happened};
 use super::members::{self, Member};
 use super::memberships::{Organization, Role};
-use super::{growth, json_list};
+use super::{growth, json_list, redirect_origins};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -142,6 +142,7 @@ impl WriteOp for SeedOrganization {
             ];
             let service_id = tx.one(UPSERT_SERVICE, values, |row| row.get::<i64>(0))?;
             tx.execute(INSERT_DEFAULT_PLAN, values![&service.plan_public_id, service_id, self.now])?;
+            redirect_origins::remember(tx, service_id, &service.redirect_uris)?;
         }
         Ok(())
     }

@@ -4,8 +4,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::client_registration::{AuthMethod, registration_columns};
 use super::plans::{self, Plan};
+use super::redirect_origins;
 use super::service_settings::{RECORD_COLUMNS, select_record};
 pub use super::service_settings::{ServiceChanges, ServiceRecord, ServiceReference, ServiceSettings};
+use super::sessions;
 use crate::data::audit::{AuditContext, Happened, append};
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -29,8 +31,6 @@ statements! {
     LIVE_SUBSCRIPTION_OF_SERVICE = "SELECT 1 FROM subscriptions WHERE service_id = $1 \
         AND status IN ('active', 'trialing', 'past_due') LIMIT 1";
     DELETE_SERVICE = "UPDATE services SET deleted_at = $1, updated_at = $1 WHERE id = $2";
-    END_SESSIONS_OF_SERVICE = "UPDATE sessions SET ended_at = $1, ended_reason = 'service_deleted' \
-        WHERE service_id = $2 AND ended_at IS NULL";
     DELETE_SECRETS_OF_SERVICE = "DELETE FROM client_secrets WHERE service_id = $1";
 }
 
@@ -211,6 +211,7 @@ impl CreateService {
         ];
         let service_id = tx.one(INSERT_SERVICE, values, |row| row.get(0))?;
         settings.registration.store(tx, service_id)?;
+        redirect_origins::remember(tx, service_id, &settings.redirect_uris)?;
         Ok(service_id)
     }
 }
@@ -289,6 +290,7 @@ impl UpdateService {
             id,
         ];
         tx.execute(UPDATE_SERVICE, values)?;
+        redirect_origins::remember(tx, id, &settings.redirect_uris)?;
         settings.registration.store(tx, id)
     }
 }
@@ -344,7 +346,8 @@ impl WriteOp for DeleteService {
         let now = self.audit.now;
         // Authorization codes and device codes are found only together with a live service, so they end here too.
         tx.execute(DELETE_SERVICE, values![now, service.id])?;
-        let ended = tx.execute(END_SESSIONS_OF_SERVICE, values![now, service.id])?;
+        redirect_origins::forget(tx, service.id)?;
+        let ended = sessions::end_all_of_service(tx, service.id, "service_deleted", now)?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
         let metadata = json!({
             "slug": service.slug,

@@ -1,5 +1,8 @@
 //! Sessions and refresh tokens: what a sign-in makes, what keeps it alive, what ends it.
 
+use serde_json::json;
+
+use super::audit::{self, AuditContext, Happened};
 use super::ended_sessions;
 use super::entitlements::{PlanGrant, SubscriptionGrant};
 use super::login_events::{self, Login, SeenFrom};
@@ -22,24 +25,28 @@ macro_rules! select_subject {
         "SELECT x.id, x.public_id, x.scope, x.authenticated_at, x.expires_at, x.ended_at, x.provider, u.public_id, \
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
          s.client_id, p.name, p.features, x.user_id, x.org_id, x.service_id, b.status, b.current_period_end, \
-         b.grants_until, b.quantity, b.version, bp.name, bp.features, s.public_id \
+         b.grants_until, b.quantity, b.version, bp.name, bp.features, s.public_id, \
+         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
          JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
          LEFT JOIN subscriptions b ON b.user_id = x.user_id AND b.service_id = x.service_id \
          LEFT JOIN plans bp ON bp.id = b.plan_id"
     };
 }
+pub(crate) use select_subject;
 
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at, ended_at, ended_reason) \
+        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address) \
         SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
-        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END \
-        FROM users u WHERE u.id = $10 RETURNING id";
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11 \
+        FROM users u WHERE u.id = $12 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
+    END_SESSIONS_OF_SERVICE = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
+        WHERE service_id = $3 AND ended_at IS NULL";
     END_SESSION_BY_PUBLIC_ID = "UPDATE sessions SET ended_at = $1, ended_reason = $2 \
         WHERE public_id = $3 AND ended_at IS NULL";
     SUBJECT_BY_SESSION = concat!(select_subject!(), " WHERE x.id = $1");
@@ -103,13 +110,15 @@ pub struct Subject {
     pub default_plan: Option<PlanGrant>,
     /// What the user subscribed to, whether or not it grants anything now.
     pub subscription: Option<SubscriptionGrant>,
+    /// Whether the user was erased or the service deleted. Both end the session as well; this is the second lock.
+    pub is_orphan: bool,
 }
 
 impl Subject {
     /// Whether the session neither ended nor expired at `now`.
     #[must_use]
     pub fn is_live(&self, now: Millis) -> bool {
-        self.ended_at.is_none() && now < self.expires_at
+        self.ended_at.is_none() && now < self.expires_at && !self.is_orphan
     }
 
     /// Whether the organization lets its users in.
@@ -118,7 +127,7 @@ impl Subject {
         self.org_status == "active"
     }
 
-    fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+    pub(super) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
         Ok(Self {
             session_id: row.get(0)?,
             user_id: row.get(20)?,
@@ -144,6 +153,7 @@ impl Subject {
             service_public_id: row.get(30)?,
             default_plan: PlanGrant::from_columns(row.get(18)?, row.get(19)?)?,
             subscription: SubscriptionGrant::from_columns(row, 23)?,
+            is_orphan: row.get(31)?,
         })
     }
 }
@@ -211,6 +221,8 @@ pub(crate) fn open(
         signed_in.authenticated_at,
         now,
         now + SESSION_LIFETIME,
+        &signed_in.seen_from.user_agent,
+        &signed_in.seen_from.ip_address,
         signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;
@@ -239,6 +251,16 @@ pub(crate) fn end(
 ) -> Result<(), StoreError> {
     tx.execute(END_SESSION, values![now, reason, session_id])?;
     Ok(())
+}
+
+/// Ends every session of a service. Returns how many.
+pub(crate) fn end_all_of_service(
+    tx: &mut WriteTx<'_>,
+    service_id: i64,
+    reason: &'static str,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    tx.execute(END_SESSIONS_OF_SERVICE, values![now, reason, service_id])
 }
 
 fn is_of_confidential_client(tx: &mut WriteTx<'_>, session_id: i64) -> Result<bool, StoreError> {
@@ -296,6 +318,8 @@ pub struct RotateRefreshToken {
     pub requested_scope: Option<String>,
     /// The present moment.
     pub now: Millis,
+    /// From where, for the entry that a reuse leaves in the audit log.
+    pub audit: AuditContext,
 }
 
 /// What the use of a refresh token led to.
@@ -363,7 +387,7 @@ impl WriteOp for RotateRefreshToken {
                 successor_id
             }
             _ => {
-                end(tx, token.session_id, "refresh_token_reused", self.now)?;
+                self.end_family(tx, &subject)?;
                 return Ok(Rotation::Reused);
             }
         };
@@ -400,6 +424,18 @@ impl RotateRefreshToken {
         )?;
         tx.execute(USE_REFRESH_TOKEN, values![self.now, successor_id, self.id])?;
         Ok(successor_id)
+    }
+
+    /// RFC 9700, section 4.14.2: one of two holders is a thief, and which one is not known.
+    fn end_family(&self, tx: &mut WriteTx<'_>, subject: &Subject) -> Result<(), StoreError> {
+        end(tx, subject.session_id, "refresh_token_reused", self.now)?;
+        let happened = Happened {
+            org_id: subject.org_id,
+            action: "session.refresh_token_reused",
+            target: ("session", &subject.session_public_id),
+            metadata: json!({ "user_id": subject.user_public_id, "client_id": subject.client_id }),
+        };
+        audit::append(tx, &self.audit, &happened)
     }
 
     /// A client that lost our answer asks again: inside the grace, and as long as nobody used the successor.

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V2__organizations", include_str!("../../../migrations/sqlite/0002_organizations.sql")),
     ("V3__client_registration", include_str!("../../../migrations/sqlite/0003_client_registration.sql")),
     ("V4__oauth_credentials", include_str!("../../../migrations/sqlite/0004_oauth_credentials.sql")),
+    ("V5__tokens", include_str!("../../../migrations/sqlite/0005_tokens.sql")),
     ("V7__outbox_and_events", include_str!("../../../migrations/sqlite/0007_outbox_and_events.sql")),
     ("V8__login_analytics", include_str!("../../../migrations/sqlite/0008_login_analytics.sql")),
     ("V9__billing", include_str!("../../../migrations/sqlite/0009_billing.sql")),

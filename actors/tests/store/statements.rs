@@ -19,6 +19,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("DENY_DEVICE_CODES_OF_ORGANIZATION", "a suspension is rare, and an index would slow down every code"),
     ("EXPIRE_CODES_OF_ORGANIZATION", "as above; the table holds a minute's codes"),
     ("PURGE_CODES", "walks the primary key and stops at LIMIT"),
+    ("PURGE_REVOKED", "walks the primary key and stops at LIMIT"),
     ("PURGE_DEVICE_CODES", "walks the primary key and stops at LIMIT"),
     ("PURGE_EVENTS", "walks the primary key of one organization and stops at LIMIT"),
     ("PURGE_LOGIN_STATES", "walks the primary key and stops at LIMIT"),

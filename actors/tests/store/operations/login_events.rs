@@ -94,6 +94,7 @@ async fn a_web_sign_in_is_recorded_when_it_makes_its_session_and_a_refresh_is_no
         client_id: Some(acme.web.client_id.clone()),
         requested_scope: None,
         now: world.now(),
+        audit: audit(&world),
     };
     world.store.write(rotate).await.unwrap();
     assert_eq!(events(&world).len(), 1);

@@ -1,5 +1,6 @@
 //! Every operation, every refusal, every constraint.
 
+mod access_tokens;
 mod authorization_codes;
 mod device_codes;
 mod device_grant;
@@ -14,8 +15,10 @@ mod login_events;
 mod members;
 mod oauth_credentials;
 mod organizations;
+mod own_sessions;
 mod plans;
 mod platform;
+mod redirect_origins;
 mod refresh_tokens;
 mod registration;
 mod services;

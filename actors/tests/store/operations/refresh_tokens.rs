@@ -7,7 +7,7 @@ use gatehouse_actors::data::sessions::{
     SESSION_LIFETIME, SessionByPublicId, Subject,
 };
 
-use crate::support::{Tenant, World, code_for, hash, person, redeem_code, refusal, tenant};
+use crate::support::{Tenant, World, audit, code_for, hash, person, redeem_code, refusal, tenant};
 
 /// A refresh token as a client holds it.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ impl Setting {
             client_id: Some(self.acme.web.client_id.clone()),
             requested_scope: None,
             now: self.world.now(),
+            audit: audit(&self.world),
         }
     }
 
@@ -149,6 +150,9 @@ async fn a_repeat_after_the_successor_was_used_ends_the_session_even_inside_the_
     }
     let reason = setting.world.text("SELECT ended_reason FROM sessions");
     assert_eq!(reason.as_deref(), Some("refresh_token_reused"));
+    let entries = "SELECT COUNT(*) FROM audit_log a JOIN sessions x ON x.public_id = a.target_id \
+        WHERE a.action = 'session.refresh_token_reused' AND a.org_id = x.org_id AND a.ip_address = '203.0.113.7'";
+    assert_eq!(setting.world.number(entries), 1, "one entry, however often a dead token comes");
     setting.world.stop().await;
 }
 

@@ -3,7 +3,9 @@
 use gatehouse_actors::data::client_registration::{
     AuthMethod, ClientRegistration, RegistrationChanges, ServiceScope, SigningAlgorithm,
 };
-use gatehouse_actors::data::client_secrets::{RemoveClientSecrets, RotateClientSecret, RotateRefusal};
+use gatehouse_actors::data::client_secrets::{
+    RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
+};
 use gatehouse_actors::data::service_admin::{
     ServiceChanges, ServiceWithPlans, UpdateService, UpdateServiceRefusal,
 };
@@ -80,8 +82,12 @@ async fn a_client_is_confidential_by_its_method_or_else_by_its_secret() {
     let org_id = tenant(&world, "acme").await.org_id;
     let told = |service: &Service| (service.auth_method, service.is_confidential);
     assert_eq!(told(&client(&world).await), (AuthMethod::None, false));
-    let rotate =
-        || RotateClientSecret { service: named(org_id, "web"), secret_hash: hash(), audit: audit(&world) };
+    let rotate = || RotateClientSecret {
+        service: named(org_id, "web"),
+        secret_hash: hash(),
+        grace: SECRET_GRACE,
+        audit: audit(&world),
+    };
     world.store.write(rotate()).await.unwrap();
     assert_eq!(told(&client(&world).await), (AuthMethod::ClientSecretBasic, true));
     // A confidential client does not become public by the way.

@@ -201,8 +201,12 @@ async fn a_service_of_another_organization_is_as_good_as_none() {
         let changes = ServiceChanges { name: Some("Mine".to_owned()), ..ServiceChanges::default() };
         let update = UpdateService { service: service.clone(), changes, audit: audit(&world) };
         assert_eq!(refusal(world.store.write(update).await), UpdateServiceRefusal::Unknown);
-        let rotate =
-            RotateClientSecret { service: service.clone(), secret_hash: hash(), audit: audit(&world) };
+        let rotate = RotateClientSecret {
+            service: service.clone(),
+            secret_hash: hash(),
+            grace: SECRET_GRACE,
+            audit: audit(&world),
+        };
         assert_eq!(refusal(world.store.write(rotate).await), RotateRefusal::Unknown);
         let remove = RemoveClientSecrets { service, audit: audit(&world) };
         assert_eq!(refusal(world.store.write(remove).await), UnknownService);
@@ -223,8 +227,12 @@ async fn deleting_a_service_ends_what_it_gave_and_keeps_its_history() {
     let CodeRedemption::Granted { grant, .. } = redeemed else { panic!("no session: {redeemed:?}") };
     let pending_code = code_for(&world, &service, ann()).await;
     let device = issue_device_code(&world, &service).await.unwrap();
-    let rotate =
-        RotateClientSecret { service: named(acme.org_id, "web"), secret_hash: hash(), audit: audit(&world) };
+    let rotate = RotateClientSecret {
+        service: named(acme.org_id, "web"),
+        secret_hash: hash(),
+        grace: SECRET_GRACE,
+        audit: audit(&world),
+    };
     world.store.write(rotate).await.unwrap();
 
     let delete = DeleteService { service: named(acme.org_id, "web"), audit: audit(&world) };
@@ -301,7 +309,12 @@ async fn a_service_that_somebody_pays_for_is_not_deleted() {
 
 async fn rotate(world: &World, service: &ServiceReference) -> (i64, [u8; 32]) {
     let secret_hash = hash();
-    let rotate = RotateClientSecret { service: service.clone(), secret_hash, audit: audit(world) };
+    let rotate = RotateClientSecret {
+        service: service.clone(),
+        secret_hash,
+        grace: SECRET_GRACE,
+        audit: audit(world),
+    };
     (world.store.write(rotate).await.unwrap().id, secret_hash)
 }
 
@@ -348,7 +361,12 @@ async fn rotating_again_never_cuts_a_grace_short_and_is_bounded() {
     for secret in secrets {
         assert!(works(&world, acme.web.id, secret).await);
     }
-    let sixth = || RotateClientSecret { service: service.clone(), secret_hash: hash(), audit: audit(&world) };
+    let sixth = || RotateClientSecret {
+        service: service.clone(),
+        secret_hash: hash(),
+        grace: SECRET_GRACE,
+        audit: audit(&world),
+    };
     assert_eq!(refusal(world.store.write(sixth()).await), RotateRefusal::TooMany);
     world.clock.advance(SECRET_GRACE);
     world.store.write(sixth()).await.unwrap();
@@ -403,6 +421,7 @@ async fn the_refresh_token_of_a_confidential_client_needs_the_client() {
         client_id: None,
         requested_scope: None,
         now: world.now(),
+        audit: audit(&world),
     };
     let refused = refusal(world.store.write(anonymous.clone()).await);
     assert_eq!(refused, RefreshRefusal::ClientNotAuthenticated);

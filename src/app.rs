@@ -8,13 +8,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-<<<<<<< HEAD
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
-    login, members, oidc, orgs, platform, provider_tokens, services, sessions, webhooks,
-=======
-    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login,
-    members, oidc, orgs, platform, services, sessions, tokens, webhooks,
->>>>>>> main
+    login, members, oidc, orgs, platform, provider_tokens, services, sessions, tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.

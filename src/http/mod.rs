@@ -17,11 +17,8 @@ pub mod fields;
 pub mod headers;
 pub mod input;
 pub mod invitation;
-<<<<<<< HEAD
-pub mod linking;
-=======
 pub mod last_used;
->>>>>>> main
+pub mod linking;
 pub mod management;
 pub mod objects;
 pub mod observe;

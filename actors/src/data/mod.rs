@@ -29,12 +29,9 @@ pub mod own_sessions;
 pub mod plans;
 pub mod platform;
 pub mod platform_owners;
-<<<<<<< HEAD
-pub mod provider_grants;
-=======
 pub mod presented_refresh;
+pub mod provider_grants;
 pub mod redirect_origins;
->>>>>>> main
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
@@ -83,11 +80,8 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
-<<<<<<< HEAD
         provider_grants::STATEMENTS,
-=======
         redirect_origins::STATEMENTS,
->>>>>>> main
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,

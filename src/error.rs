@@ -75,12 +75,19 @@ pub struct Error {
     pub fields: Vec<&'static str>,
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
-    /// The methods that the resource has, for 405.
-    pub allow: Option<Box<str>>,
-    /// One more member of the body, such as an address to go on at.
-    pub more: Option<Box<(&'static str, String)>>,
+    /// What few errors have. Boxed, so that every result stays small.
+    pub more: Option<Box<More>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
+}
+
+/// What few errors have.
+#[derive(Debug, Clone, Default)]
+pub struct More {
+    /// The methods that the resource has, for 405.
+    pub allow: Option<String>,
+    /// One more member of the body, such as an address to go on at.
+    pub member: Option<(&'static str, String)>,
 }
 
 impl Error {
@@ -93,7 +100,6 @@ impl Error {
             oauth_error: None,
             fields: Vec::new(),
             retry_after: None,
-            allow: None,
             more: None,
             internal: None,
         }

@@ -13,7 +13,7 @@ use gatehouse_actors::data::services::ServiceByClientId;
 use gatehouse_actors::data::sessions::Subject;
 use serde_json::json;
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, More};
 use crate::http::caller::{Call, SignedIn};
 use crate::http::connection::guarded_client;
 use crate::http::linking;
@@ -87,7 +87,7 @@ fn clients(request: &HttpRequest) -> Result<Clients, Error> {
 fn reauthorize(app: &App, subject: &Subject, provider: &str) -> Error {
     match linking::begin(app, &subject.session_public_id, provider) {
         Ok((address, _)) => Error {
-            more: Some(Box::new(("reauthorize_url", address))),
+            more: Some(Box::new(More { member: Some(("reauthorize_url", address)), ..More::default() })),
             ..Error::new(
                 Code::ReauthorizationRequired,
                 "The user has to grant access at the provider. Send the browser to reauthorize_url.",

@@ -18,6 +18,7 @@ mod organizations;
 mod own_sessions;
 mod plans;
 mod platform;
+mod provider_grants;
 mod redirect_origins;
 mod refresh_tokens;
 mod registration;

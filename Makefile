@@ -9,6 +9,8 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 BINARY := $(TARGET)/debug/gatehouse
 CHROMIUM := /usr/bin/chromium
 FAKETIME := /usr/bin/faketime
+# The README's tour is run as it is written, with jq.
+JQ := $(or $(shell command -v jq),/usr/bin/jq)
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -28,7 +30,7 @@ test-rust: ## run the Rust tests
 	@cargo test --locked --workspace
 
 # Built after the Rust tests and by the same profile: what is left to do is to link.
-test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) ## run the real binary against real clients, a provider and a browser
+test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(JQ) ## run the real binary against real clients, a provider and a browser
 	@echo "==> building the binary"
 	@cargo build --locked
 	@echo "==> running the end-to-end tests"
@@ -48,6 +50,11 @@ $(FAKETIME):
 	@echo "==> installing libfaketime for the end-to-end tests"
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime
+
+$(JQ):
+	@echo "==> installing jq for the end-to-end tests"
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends jq
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

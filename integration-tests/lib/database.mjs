@@ -1,5 +1,5 @@
 // A look into the database file of a service that has stopped. Reading only, but for edits that play a newer version
-// of the service, or a state that no request leads to.
+// of the service, somebody with the file in their hands, or a state that no request leads to.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -46,6 +46,19 @@ export async function editDatabase(dir, sql) {
     });
     for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
   }
+}
+
+/** Runs a change of the audit log as somebody would who owns the file: past the triggers, which are put back. */
+export async function tamperWithAuditLog(file, sql) {
+  await withDatabase(file, (db) => {
+    const triggers = db.exec("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit_log'")[0].values;
+    for (const [name] of triggers) db.run(`DROP TRIGGER "${name}"`);
+    db.run(sql);
+    assert.equal(db.getRowsModified(), 1, 'the change hits one entry');
+    for (const [, create] of triggers) db.run(create);
+    writeFileSync(file, Buffer.from(db.export()));
+  });
+  for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
 }
 
 async function withDatabase(file, look) {

@@ -14,7 +14,7 @@ use gatehouse_actors::data::sessions::Subject;
 use serde_json::json;
 
 use crate::error::{Code, Error, More};
-use crate::http::caller::{Call, SignedIn};
+use crate::http::caller::{Call, ServiceUser};
 use crate::http::connection::guarded_client;
 use crate::http::linking;
 use crate::http::management::audit_context;
@@ -29,7 +29,7 @@ pub async fn read(
     app: Data<App>,
     request: HttpRequest,
     provider: Path<String>,
-    call: Call<SignedIn>,
+    call: Call<ServiceUser>,
 ) -> Answer {
     let subject = call.caller.subject;
     check_service(&app, &subject, &provider).await?;
@@ -62,12 +62,6 @@ pub async fn read(
 
 /// Tokens are kept for services of organizations that name scopes for the provider, and for nobody else.
 async fn check_service(app: &App, subject: &Subject, provider: &str) -> Result<(), Error> {
-    if subject.is_platform {
-        return Err(Error::new(
-            Code::Forbidden,
-            "This token was not made for a service. Provider tokens are for an organization's services.",
-        ));
-    }
     let question = ServiceByClientId { client_id: subject.client_id.clone() };
     let service = app.store.read(question).await?;
     if service.is_some_and(|service| !service.provider_scopes(provider).is_empty()) {

@@ -1,8 +1,9 @@
 //! Reading the audit log: filtered and paged for people, chain by chain for a proof.
 
+use super::PLATFORM_ORG_ID;
 use super::audit::{AuditChain, AuditChains, AuditRow};
 use crate::clock::Millis;
-use crate::engine::{ReadTx, Row};
+use crate::engine::{ReadTx, Row, Value};
 use crate::error::StoreError;
 use crate::message::{Lane, ReadOp};
 use crate::{statements, values};
@@ -25,6 +26,14 @@ macro_rules! matching_entries {
     };
 }
 
+/// A decision stands in two chains, the platform's and the organization's. Whoever reads all chains reads it once.
+macro_rules! not_a_copy {
+    () => {
+        " AND (l.org_id = $8 OR l.action NOT IN ('organization.approved', 'organization.rejected', \
+         'organization.suspended', 'organization.activated', 'organization.tier_changed'))"
+    };
+}
+
 statements! {
     ENTRIES_OF_ORGANIZATION = concat!(
         select_entry!(),
@@ -39,9 +48,11 @@ statements! {
         select_entry!(),
         " WHERE l.id > $1",
         matching_entries!(),
-        " ORDER BY l.id DESC LIMIT $8 OFFSET $9"
+        not_a_copy!(),
+        " ORDER BY l.id DESC LIMIT $9 OFFSET $10"
     );
-    COUNT_ENTRIES_OF_ALL = concat!("SELECT COUNT(*) FROM audit_log l WHERE l.id > $1", matching_entries!());
+    COUNT_ENTRIES_OF_ALL =
+        concat!("SELECT COUNT(*) FROM audit_log l WHERE l.id > $1", matching_entries!(), not_a_copy!());
 }
 
 /// An entry as people read it.
@@ -109,7 +120,7 @@ pub struct AuditFilter {
 /// Entries of one chain or of all, newest first.
 #[derive(Debug, Clone)]
 pub struct AuditEntries {
-    /// Row id of the organization; none for every chain there is.
+    /// Row id of the organization; none for every chain there is, each decision once.
     pub org_id: Option<i64>,
     /// Which ones.
     pub filter: AuditFilter,
@@ -125,25 +136,19 @@ impl ReadOp for AuditEntries {
     const LANE: Lane = Lane::Report;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let (list, count, place) = match self.org_id {
-            Some(org_id) => (ENTRIES_OF_ORGANIZATION, COUNT_ENTRIES_OF_ORGANIZATION, org_id),
-            None => (ENTRIES_OF_ALL, COUNT_ENTRIES_OF_ALL, 0),
-        };
         let AuditFilter { action, target_type, target_id, actor_user_id, from, until } = &self.filter;
-        let values = values![place, action, target_type, target_id, actor_user_id, *from, *until];
-        let total = tx.one(count, values, |row| row.get(0))?;
-        let values = values![
-            place,
-            action,
-            target_type,
-            target_id,
-            actor_user_id,
-            *from,
-            *until,
-            self.limit,
-            self.offset,
-        ];
-        Ok((tx.all(list, values, AuditEntry::from_row)?, total))
+        let place = self.org_id.unwrap_or(0);
+        let mut values =
+            values![place, action, target_type, target_id, actor_user_id, *from, *until].to_vec();
+        let (list, count) = if self.org_id.is_some() {
+            (ENTRIES_OF_ORGANIZATION, COUNT_ENTRIES_OF_ORGANIZATION)
+        } else {
+            values.push(Value::Integer(PLATFORM_ORG_ID));
+            (ENTRIES_OF_ALL, COUNT_ENTRIES_OF_ALL)
+        };
+        let total = tx.one(count, &values, |row| row.get(0))?;
+        values.extend([Value::Integer(self.limit), Value::Integer(self.offset)]);
+        Ok((tx.all(list, &values, AuditEntry::from_row)?, total))
     }
 }
 

@@ -116,7 +116,7 @@ impl World {
         self.redeem("platform-admin-cli", PLATFORM_REDIRECT_URI, &code).await
     }
 
-    async fn redeem(&self, client_id: &str, redirect_uri: &str, code: &str) -> Tokens {
+    pub(crate) async fn redeem(&self, client_id: &str, redirect_uri: &str, code: &str) -> Tokens {
         let form = redeem_form(client_id, redirect_uri, code);
         Tokens::from(&self.post("/auth/token").form(&form).send().await.expect(200))
     }

@@ -165,7 +165,8 @@ async fn the_proof_names_the_place_of_whatever_was_done_to_a_chain() {
     let filter = AuditFilter { action: Some("organization.suspended".to_owned()), ..AuditFilter::default() };
     let of = |org_id| AuditEntries { org_id, filter: filter.clone(), limit: 1, offset: 0 };
     assert_eq!(world.store.read(of(Some(acme.org_id))).await.unwrap().1, 2);
-    assert_eq!(world.store.read(of(None)).await.unwrap().1, 4);
+    // Whoever reads every chain reads a decision once, though it stands in two.
+    assert_eq!(world.store.read(of(None)).await.unwrap().1, 2);
 
     let whole = proof(&world, &[]);
     assert_eq!((whole.entries, &whole.broken), (4, &None));

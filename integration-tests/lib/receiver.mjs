@@ -23,11 +23,12 @@ export class Receiver {
   async open(port = this.port ?? 0) {
     this.#server = http.createServer((request, response) => this.#take(request, response));
     this.#server.on('connection', (socket) => {
-      this.#sockets.add(socket);
+      this.#sockets.add(socket.unref());
       socket.on('close', () => this.#sockets.delete(socket));
     });
     this.#server.listen(port, '127.0.0.1');
     await once(this.#server, 'listening');
+    this.#server.unref(); // a test that failed must not wait for what it left open
     this.port = this.#server.address().port;
     this.url = `http://127.0.0.1:${this.port}/hook`;
   }

@@ -80,7 +80,6 @@ scenario('what happens is in the feed, with ids and without anything personal', 
 
   for (const [query, field] of [['?after=1', 'after'], ['?limit=0', 'limit'], ['?limit=101', 'limit'], ['?types=user', 'types'], [`?after=${created.id.replace(/^./, 'f')}`, 'after']]) {
     const answer = await owner.get(FEED + query);
-    if (field === 'after' && answer.status === 200) continue; // another time of the same place is the same place
     assertApiError(answer, 400, 'VALIDATION_FAILED');
     assert.deepEqual(answer.json.fields, [field], query);
   }

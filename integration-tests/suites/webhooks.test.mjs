@@ -56,7 +56,8 @@ scenario('an ordinary library accepts the signature, and nothing else of the sam
   const seen = await receiver.until(2);
   const library = new Webhook(hook.secret);
   const bodies = seen.map(({ body, headers }) => library.verify(body, headers));
-  assert.deepEqual(bodies.map(({ type, sequence }) => [type, sequence]), [['user.created', 1], ['session.created', 2]], 'in order');
+  assert.deepEqual(bodies.map(({ type }) => type), ['user.created', 'session.created'], 'in order');
+  assert.equal(bodies[1].sequence, bodies[0].sequence + 1);
   assert.deepEqual(seen.map(({ headers }) => headers['webhook-id']), bodies.map(({ id }) => id));
   assert.equal(seen[0].headers['content-type'], 'application/json');
   assert(!seen[0].body.includes(ADA.email), 'ids, nothing personal');

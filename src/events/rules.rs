@@ -1,7 +1,7 @@
 //! What a reader of the feed asks for.
 
 use actix_web::http::header::{ACCEPT, HeaderMap};
-use gatehouse_actors::data::events::{EventType, Position, sequence_of};
+use gatehouse_actors::data::events::{EventType, Position, place_of};
 
 use crate::error::Error;
 use crate::http::input::Params;
@@ -26,9 +26,12 @@ pub(super) fn asked(
     let position = match last_event_id.or_else(|| params.get("after")) {
         None => Position::Oldest,
         Some(LATEST) => Position::Newest,
-        Some(cursor) => sequence_of(org_public_id, cursor).map(Position::After).ok_or_else(|| {
-            Error::invalid("after", "after must be a cursor of this organization's feed, or latest.")
-        })?,
+        Some(cursor) => {
+            let (sequence, at) = place_of(org_public_id, cursor).ok_or_else(|| {
+                Error::invalid("after", "after must be a cursor of this organization's feed, or latest.")
+            })?;
+            Position::After(sequence, at)
+        }
     };
     Ok(Asked { position, types: types(params)? })
 }
@@ -79,8 +82,8 @@ mod tests {
         let (third, fifth) = (event_id(ORG, 3, 1), event_id(ORG, 5, 1));
         assert_eq!(of("", None).unwrap().position, Position::Oldest);
         assert_eq!(of("after=latest", None).unwrap().position, Position::Newest);
-        assert_eq!(of(&format!("after={third}"), None).unwrap().position, Position::After(3));
-        assert_eq!(of(&format!("after={third}"), Some(&fifth)).unwrap().position, Position::After(5));
+        assert_eq!(of(&format!("after={third}"), None).unwrap().position, Position::After(3, 1));
+        assert_eq!(of(&format!("after={third}"), Some(&fifth)).unwrap().position, Position::After(5, 1));
         for wrong in ["1", "x", "0198c0de-0000-7000-8000-000000000001"] {
             assert_eq!(of(&format!("after={wrong}"), None).unwrap_err().fields, ["after"]);
             assert!(of("", Some(wrong)).is_err());

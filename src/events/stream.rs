@@ -160,7 +160,7 @@ impl Feed {
             write!(text, "id: {id}\nevent: {}\ndata: {body}\n\n", one.event_type).map_err(Error::internal)?;
         }
         if let Some((sequence, created_at)) = page.last {
-            self.position = Position::After(sequence);
+            self.position = Position::After(sequence, created_at);
             self.last_id = Some(event_id(org_public_id, sequence, created_at));
         } else if self.position == Position::Newest {
             // Of a feed that is empty yet.

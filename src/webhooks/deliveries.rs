@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use gatehouse_actors::data::events::sequence_of;
+use gatehouse_actors::data::events::place_of;
 use gatehouse_actors::data::webhook_deliveries::{
     PingWebhook, ReplayDelivery, SendRefusal, WebhookDeliveries,
 };
@@ -58,7 +58,8 @@ pub async fn list(app: Data<App>, path: Path<(String, String)>, call: Call<Reade
     let before = params
         .get("before")
         .map(|id| {
-            sequence_of(&organization.public_id, id)
+            place_of(&organization.public_id, id)
+                .map(|(sequence, _)| sequence)
                 .ok_or_else(|| Error::invalid("before", "before must be the id of an event."))
         })
         .transpose()?;
@@ -84,7 +85,7 @@ pub async fn replay(
     let (_, webhook, event) = path.into_inner();
     let replay = ReplayDelivery {
         webhook: reference(organization.id, webhook),
-        sequence: sequence_of(&organization.public_id, &event).ok_or_else(unknown_delivery)?,
+        sequence: place_of(&organization.public_id, &event).ok_or_else(unknown_delivery)?.0,
         audit: audit_context(&app, &request, Some(&call.caller.subject)),
     };
     app.store.write(replay).await.map_err(|error| Error::from_op(error, refused))?;

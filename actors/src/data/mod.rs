@@ -42,6 +42,7 @@ pub mod stripe_compare;
 pub mod stripe_effects;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
+pub(crate) mod subscription_events;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -93,6 +94,7 @@ pub fn statements() -> Vec<&'static Statement> {
         stripe_effects::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,

@@ -11,6 +11,7 @@ use super::PLATFORM_ORG_ID;
 use super::audit::{AuditContext, Happened, append};
 use super::stripe_inbox::{Outcome, finish, still_waits};
 use super::stripe_subscriptions::{Buyer, Meaning, Stored, find, interpret, save, save_meaning};
+use super::subscription_events;
 use crate::clock::Millis;
 use crate::engine::{Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -356,7 +357,7 @@ fn entitle_user(
     let Has { plan_id, status, period_end, quantity, grants_until, cancels_at, stripe_id } = &gets;
     match has {
         Some(has) if has == gets => {}
-        Some(_) => {
+        Some(has) => {
             let values = values![
                 *plan_id,
                 status,
@@ -370,6 +371,7 @@ fn entitle_user(
                 service_id,
             ];
             tx.execute(UPDATE_SUBSCRIPTION, values)?;
+            subscription_events::record(tx, (user_id, service_id), Some(&has.status), now)?;
         }
         None => {
             let public_id = public_id(now, &format!("subscription {user_id} {service_id}"));
@@ -387,6 +389,7 @@ fn entitle_user(
                 now,
             ];
             tx.execute(INSERT_SUBSCRIPTION, values)?;
+            subscription_events::record(tx, (user_id, service_id), None, now)?;
         }
     }
     Ok(())

@@ -110,6 +110,10 @@ async fn a_new_subscription_is_not_ended_by_the_end_of_an_old_one() {
     assert_eq!(buyer.plan(&world).await, "pro");
     happen(&world, &event("customer.subscription.deleted", 300, &new, &world)).await;
     assert_eq!(buyer.plan(&world).await, "free");
+    let told = "SELECT group_concat(type) FROM (SELECT type FROM events WHERE type LIKE 'subscription.%' \
+        ORDER BY org_id, sequence)";
+    let expected = "subscription.created,subscription.updated,subscription.ended";
+    assert_eq!(world.text(told).as_deref(), Some(expected), "the end of the old one changed nothing");
 }
 
 #[actix::test]

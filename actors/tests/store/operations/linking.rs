@@ -14,10 +14,11 @@ use crate::support::{World, code_for, person, redeem_code, refusal, spawn_write,
 
 async fn sign_in(world: &World, service: &Service, arrival: Arrival) -> Subject {
     let arrived = code_for(world, service, arrival).await;
-    match world.store.write(redeem_code(world, service, &arrived)).await.unwrap() {
-        CodeRedemption::Granted { grant, .. } => grant.subject,
-        other => panic!("expected a session, got {other:?}"),
-    }
+    let redeemed = world.store.write(redeem_code(world, service, &arrived)).await.unwrap();
+    let CodeRedemption::Granted { grant, .. } = redeemed else {
+        panic!("expected a session, got {redeemed:?}")
+    };
+    grant.subject
 }
 
 fn at(provider: &str, subject: &str) -> Profile {

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 
+use crate::analytics;
 use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
@@ -106,6 +107,11 @@ fn of_administration() -> Vec<At> {
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
+        at("/api/organizations/{org}/analytics/login-trends").get(analytics::handlers::trends),
+        at("/api/organizations/{org}/analytics/logins-by-service").get(analytics::handlers::by_service),
+        at("/api/organizations/{org}/analytics/logins-by-provider").get(analytics::handlers::by_provider),
+        at("/api/organizations/{org}/analytics/recent-logins").get(analytics::handlers::recent),
+        at("/api/organizations/{org}/analytics/export").get(analytics::export::export),
         // What happens in an organization, for those who want to hear of it.
         at("/api/organizations/{org}/events").get(events::handlers::follow),
         at("/api/organizations/{org}/webhooks")
@@ -131,6 +137,12 @@ fn of_administration() -> Vec<At> {
         at("/api/platform/owners").post(platform::owners::appoint),
         at("/api/platform/owners/{user_id}").delete(platform::owners::demote),
         at("/api/platform/audit-log").get(audit::handlers::of_platform),
+        at("/api/platform/analytics/overview").get(analytics::platform::overview),
+        at("/api/platform/analytics/organization-status").get(analytics::platform::statuses),
+        at("/api/platform/analytics/growth-trends").get(analytics::platform::growth),
+        at("/api/platform/analytics/login-activity").get(analytics::platform::activity),
+        at("/api/platform/analytics/top-organizations").get(analytics::platform::top),
+        at("/api/platform/analytics/recent-organizations").get(analytics::platform::recent),
         // Services, their secrets and plans.
         at("/api/organizations/{org}/services")
             .get(services::handlers::list)

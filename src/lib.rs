@@ -3,6 +3,7 @@
 //! Start reading at [`app`], the route table; then one slice, such as [`device`].
 
 pub mod account;
+pub mod analytics;
 pub mod app;
 pub mod audit;
 pub mod billing;

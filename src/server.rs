@@ -21,6 +21,7 @@ use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
+use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
@@ -206,10 +207,13 @@ fn start_actors(
 ) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
+    let housekeeping =
+        Housekeeping { clock: Arc::clone(clock), login_event_days: config.login_event_retention_days };
     let ports = Ports {
         device_code_mint: Arc::new(mint),
         stripe: stripe_settings(config, clock),
         faults: Arc::new(NoFaults),
+        housekeeping,
     };
     ActorSystem::start(&settings, ports)
 }

@@ -3,6 +3,8 @@
 //! No timer: alone, a write waits for nothing; under load the batch grows by itself while the disk works, so the cost
 //! of an fsync is shared by everybody who came in the meantime.
 
+use std::collections::VecDeque;
+
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
     ResponseFuture, WrapFuture,
@@ -17,10 +19,15 @@ use crate::writer::{Done, Job, Queued, QueuedWrite, Writer};
 /// The most operations in one transaction: beyond it the fsync is already shared well enough.
 pub(crate) const MAX_BATCH: usize = 256;
 
+/// So many batches may go before work in the background does.
+const MOST_PASSED_OVER: u32 = 32;
+
 /// The async actor in front of the writer.
 pub(crate) struct CommitQueue {
     writer: Addr<Writer>,
     waiting: Vec<Box<dyn QueuedWrite>>,
+    background: VecDeque<Box<dyn QueuedWrite>>,
+    passed_over: u32,
     checkpoints: Vec<oneshot::Sender<Result<bool, StoreError>>>,
     in_flight: bool,
     drained: Vec<oneshot::Sender<()>>,
@@ -35,6 +42,8 @@ impl CommitQueue {
         Self {
             writer,
             waiting: Vec::new(),
+            background: VecDeque::new(),
+            passed_over: 0,
             checkpoints: Vec::new(),
             in_flight: false,
             drained: Vec::new(),
@@ -52,6 +61,12 @@ impl CommitQueue {
         if !self.checkpoints.is_empty() {
             return self.ship_checkpoint(ctx);
         }
+        if self.waiting.is_empty()
+            && let Some(op) = self.background.pop_front()
+        {
+            self.passed_over = 0;
+            return self.ship(Job::Commit(vec![op]), ctx, |_| {});
+        }
         if self.waiting.is_empty() {
             for drained in self.drained.drain(..) {
                 let _ = drained.send(());
@@ -59,9 +74,22 @@ impl CommitQueue {
             return;
         }
         let rest = self.waiting.split_off(self.waiting.len().min(MAX_BATCH));
-        let batch = std::mem::replace(&mut self.waiting, rest);
+        let mut batch = std::mem::replace(&mut self.waiting, rest);
+        self.take_along(&mut batch);
         self.largest_batch = self.largest_batch.max(batch.len() as u64);
         self.ship(Job::Commit(batch), ctx, |_| {});
+    }
+
+    /// Background work that was passed over often enough goes last in a batch: behind everybody, but not for ever.
+    fn take_along(&mut self, batch: &mut Vec<Box<dyn QueuedWrite>>) {
+        if self.background.is_empty() {
+            return;
+        }
+        self.passed_over += 1;
+        if self.passed_over > MOST_PASSED_OVER {
+            self.passed_over = 0;
+            batch.extend(self.background.pop_front());
+        }
     }
 
     fn ship_checkpoint(&mut self, ctx: &mut Context<Self>) {
@@ -115,6 +143,27 @@ impl<C: WriteOp> Handler<Write<C>> for CommitQueue {
     }
 }
 
+/// A write that nobody waits for: it is written when nothing else is, or after so many batches. It brings no
+/// admission, so it takes no place from anybody.
+#[derive(Debug)]
+pub(crate) struct Background<C>(pub(crate) C);
+
+impl<C: WriteOp> Message for Background<C> {
+    type Result = Result<C::Output, OpError<C::Refused>>;
+}
+
+impl<C: WriteOp> Handler<Background<C>> for CommitQueue {
+    type Result = ResponseFuture<Result<C::Output, OpError<C::Refused>>>;
+
+    fn handle(&mut self, Background(op): Background<C>, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let answer_so_far = Err(OpError::Store(StoreError::Closed));
+        self.background.push_back(Box::new(Queued { op, answer: answer_so_far, reply, _permit: None }));
+        self.ship_if_idle(ctx);
+        Box::pin(async move { answer.await.unwrap_or(Err(OpError::Store(StoreError::Closed))) })
+    }
+}
+
 /// Empties the write-ahead log, between two batches so that it never fights the writer. True when it is empty.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkpoint;
@@ -163,6 +212,7 @@ impl Handler<Observe> for CommitQueue {
             actor: "commit_queue",
             figures: vec![
                 ("waiting", self.waiting.len() as u64),
+                ("background", self.background.len() as u64),
                 ("in_flight", u64::from(self.in_flight)),
                 ("commits", self.commits),
                 ("operations", self.operations),

@@ -14,6 +14,7 @@ use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
+use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
@@ -54,6 +55,7 @@ pub struct Store {
     pub(crate) write_permits: Arc<Semaphore>,
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
+    pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
@@ -91,6 +93,11 @@ impl Store {
         self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Sweeps out what is over now rather than within the minute, and returns when that is done.
+    pub async fn keep_house(&self) {
+        let _ = self.housekeeper.send(KeepHouse).await;
+    }
+
     /// Says that an event of Stripe's was stored. When the actor is too busy to hear, it finds it by itself.
     pub fn nudge_stripe(&self) {
         let _ = self.stripe.try_send(Nudge);
@@ -108,10 +115,11 @@ impl Store {
 
     /// What every actor tells about itself. An actor that does not answer is missing from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer, outbox, stripe) = futures_util::join!(
+        let (queue, batcher, checkpointer, housekeeper, outbox, stripe) = futures_util::join!(
             self.queue.send(Observe),
             self.batcher.send(Observe),
             self.checkpointer.send(Observe),
+            self.housekeeper.send(Observe),
             self.outbox.send(Observe),
             self.stripe.send(Observe)
         );
@@ -119,7 +127,11 @@ impl Store {
             Some(refresher) => refresher.send(Observe).await.ok(),
             None => None,
         };
-        [queue, batcher, checkpointer, outbox, stripe].into_iter().flatten().chain(refresher).collect()
+        [queue, batcher, checkpointer, housekeeper, outbox, stripe]
+            .into_iter()
+            .flatten()
+            .chain(refresher)
+            .collect()
     }
 
     /// Where commits are told of.

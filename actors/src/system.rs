@@ -18,6 +18,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
+use crate::housekeeper::{Housekeeper, Housekeeping};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
@@ -42,6 +43,8 @@ pub struct Ports {
     pub stripe: StripeSettings,
     /// Planned failures; [`crate::faults::NoFaults`] in the service.
     pub faults: Arc<dyn Faults>,
+    /// What is swept out, and when.
+    pub housekeeping: Housekeeping,
 }
 
 /// Why the actors could not start.
@@ -98,6 +101,12 @@ impl ActorSystem {
                 WalCheckpointer::new(engine, queue, &bell)
             })
         };
+        let housekeeper = {
+            let (queue, report, bell) = (queue.clone(), report.clone(), bell.clone());
+            Housekeeper::start_in_arbiter(&timer_arbiter.handle(), move |_| {
+                Housekeeper::new(queue, report, ports.housekeeping, &bell)
+            })
+        };
         let stripe = {
             let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
             StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
@@ -119,6 +128,7 @@ impl ActorSystem {
             write_permits,
             batcher,
             checkpointer,
+            housekeeper,
             refresher: Arc::default(),
             stripe,
             outbox,
@@ -159,10 +169,10 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, batcher, queue, log, addresses.
-    /// Each step is logged.
+    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, batcher, queue, log,
+    /// addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, outbox, stripe, refresher, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, .. } = &self.store;
         let _ = stripe.send(Stop).await;
         log::info!(step = "stripe events stopped"; "stopping");
         if let Some(refresher) = refresher.get() {
@@ -174,6 +184,7 @@ impl ActorSystem {
         let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
         let _ = outbox.send(Stop).await;
         log::info!(step = "deliveries settled", all = settled; "stopping");
+        let _ = housekeeper.send(Stop).await;
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");

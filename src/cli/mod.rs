@@ -1,5 +1,6 @@
 //! The command line: what a person types, and the exit code that a script sees.
 
+mod analytics;
 mod audit;
 mod check_config;
 mod healthcheck;
@@ -53,6 +54,8 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
     /// Sign in from this terminal, with a code that is typed into a browser
     Login(login::Arguments),
+    /// Prove the daily counts of sign-ins, or count them anew
+    Analytics(analytics::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
     /// Print the version
@@ -139,6 +142,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::CheckConfig(arguments) => check_config::run(arguments.mode()),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
+        Command::Analytics(arguments) => analytics::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }

@@ -98,6 +98,8 @@ keys! {
         "The mail server: `smtps://user:password@host` (TLS from the start, port 465) or `smtp://user:password@host` (STARTTLS, port 587; in clear to loopback hosts only). Percent-encode special characters of user and password.";
     MAIL_FROM: plain, "required with `SMTP_URL`",
         "The sender of mail: an address, or `Name <address>`.";
+    LOGIN_EVENT_RETENTION_DAYS: plain, "`90`",
+        "How many whole days login events are kept, beside today, from 1 to 3650. What is counted of them per day stays.";
     STRIPE_SECRET_KEY: secret, "events are taken at their word; nothing can be bought",
         "The secret key of the platform's Stripe account: subscriptions are read from Stripe, checkout and portal are offered.";
     STRIPE_WEBHOOK_SECRET: secret, "`/webhooks/stripe` answers 503; created in dev mode",

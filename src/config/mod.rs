@@ -114,6 +114,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The mail server; none means that no mail is sent.
     pub mail: Option<MailSettings>,
+    /// How many whole days login events are kept, beside today.
+    pub login_event_retention_days: i64,
     /// The platform's Stripe account.
     pub billing: BillingSettings,
     /// What is logged, and how.
@@ -153,6 +155,8 @@ impl Config {
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let mail = mail::read(reader);
+        let login_event_retention_days =
+            reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
         let billing = billing::read(reader);
         let log = read_log(reader);
 
@@ -174,6 +178,7 @@ impl Config {
             cors_allowed_origins,
             trusted_proxies,
             mail,
+            login_event_retention_days,
             billing,
             log,
         };
@@ -321,6 +326,11 @@ fn read_host(reader: &mut Reader<'_>, mode: Mode) -> IpAddr {
 
 fn read_port(reader: &mut Reader<'_>) -> u16 {
     reader.parsed(keys::SERVER_PORT, network::port).unwrap_or(3000)
+}
+
+fn retention_days(text: &str) -> Result<i64, Wrong> {
+    let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
+    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650"))
 }
 
 fn workers(text: &str) -> Result<usize, Wrong> {

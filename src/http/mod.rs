@@ -10,6 +10,7 @@ pub mod client;
 pub mod connection;
 pub mod cookie;
 pub mod cors;
+pub mod days;
 pub mod dialect;
 pub mod email;
 pub mod event;

@@ -45,7 +45,8 @@ impl Page {
     }
 }
 
-fn number(
+/// A whole number among the parameters.
+pub fn number(
     params: &Params,
     name: &'static str,
     range: std::ops::RangeInclusive<i64>,

@@ -15,6 +15,7 @@ mod credentials;
 mod errors;
 mod hostile;
 mod lifetimes;
+mod login_exports;
 mod modes;
 mod support;
 mod token_endpoints;

@@ -28,7 +28,7 @@ statements! {
 }
 
 /// How long after its expiry a code is kept, so that a replay is still recognized: one day.
-const KEPT_AFTER_EXPIRY: Millis = 24 * 60 * 60 * 1000;
+pub(super) const KEPT_AFTER_EXPIRY: Millis = 24 * 60 * 60 * 1000;
 
 /// A code to be: what the app asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

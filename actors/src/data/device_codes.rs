@@ -14,7 +14,7 @@ use crate::{statements, values};
 pub const DEVICE_CODE_LIFETIME: Millis = 15 * 60 * 1000;
 /// How long after its expiry a code is kept, so that a replay is still recognized: one hour. Short, so that the one
 /// random index stays small.
-const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
+pub(super) const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
 
 /// The columns of [`DeviceCode`], for every statement that reads one. With its service a code is gone.
 macro_rules! select_device_code {

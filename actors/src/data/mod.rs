@@ -1,6 +1,7 @@
 //! Questions and changes, one file per table family. SQL lives here and nowhere else.
 
 pub mod access_tokens;
+pub mod analytics;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
@@ -13,12 +14,14 @@ pub mod ended_sessions;
 pub mod entitlements;
 pub mod events;
 pub(crate) mod growth;
+pub mod housekeeping;
 pub mod identities;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
 pub(crate) mod login_counts;
 pub mod login_events;
+pub mod login_proof;
 pub(crate) mod login_users;
 pub mod members;
 pub mod memberships;
@@ -28,6 +31,7 @@ pub mod outbox;
 pub mod own_sessions;
 pub mod plans;
 pub mod platform;
+pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
 pub mod provider_grants;
@@ -54,6 +58,7 @@ use crate::engine::Statement;
 pub fn statements() -> Vec<&'static Statement> {
     [
         access_tokens::STATEMENTS,
+        analytics::STATEMENTS,
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
@@ -65,12 +70,14 @@ pub fn statements() -> Vec<&'static Statement> {
         ended_sessions::STATEMENTS,
         events::STATEMENTS,
         growth::STATEMENTS,
+        housekeeping::STATEMENTS,
         identities::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
         login_counts::STATEMENTS,
         login_events::STATEMENTS,
+        login_proof::STATEMENTS,
         login_users::STATEMENTS,
         members::STATEMENTS,
         memberships::STATEMENTS,
@@ -78,6 +85,7 @@ pub fn statements() -> Vec<&'static Statement> {
         organizations::STATEMENTS,
         outbox::STATEMENTS,
         platform::STATEMENTS,
+        platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,

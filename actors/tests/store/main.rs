@@ -12,6 +12,7 @@
 mod billing;
 mod faults;
 mod group_commit;
+mod housekeeping;
 mod lifecycle;
 mod operations;
 mod outbox;

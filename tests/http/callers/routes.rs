@@ -149,6 +149,11 @@ fn rows_of_administration() -> Vec<Row> {
         // Every member may leave, so the guard lets them in and the operation looks whom they remove.
         row("POST",   "/api/organizations/{org}/members/{user_id}", "AnyMember", 204).but(&[Who::MemberOfA], 403),
         row("DELETE", "/api/organizations/{org}/members/{user_id}", "AnyMember", 204).but(&[Who::MemberOfA], 403),
+        row("GET",    "/api/organizations/{org}/analytics/login-trends", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/logins-by-service", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/logins-by-provider", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/recent-logins", "AnyMember", 200),
+        row("GET",    "/api/organizations/{org}/analytics/export", "AtLeastAdmin", 200),
         row("GET",    "/api/organizations/{org}/users", "AnyMember, Active", 200),
         row("GET",    "/api/organizations/{org}/users/{user_id}", "AnyMember", 200),
         row("DELETE", "/api/organizations/{org}/users/{user_id}", "OnlyOwner", 204),
@@ -197,6 +202,12 @@ fn rows_of_administration() -> Vec<Row> {
         // Platform owners.
         row("GET",    "/api/platform/tiers", "PlatformOwner", 200),
         row("GET",    "/api/platform/organizations", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/overview", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/organization-status", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/growth-trends", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/login-activity", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/top-organizations", "PlatformOwner", 200),
+        row("GET",    "/api/platform/analytics/recent-organizations", "PlatformOwner", 200),
         row("POST",   "/api/platform/organizations/{id}/approve", "PlatformOwner", 0).by_status([200, 409, 409, 409]),
         row("POST",   "/api/platform/organizations/{id}/reject", "PlatformOwner", 0).by_status([200, 409, 409, 409])
             .sending(r#"{"reason": "Not now"}"#),

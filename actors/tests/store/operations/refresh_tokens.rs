@@ -295,3 +295,21 @@ async fn after_a_logout_no_refresh_that_was_under_way_revives_the_session() {
     }
     setting.world.stop().await;
 }
+
+/// The housekeeper sweeps out tokens only when their use is refused whether or not they are known.
+#[actix::test]
+async fn reuse_is_still_found_after_the_housekeeper_was_there() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let setting = setting().await;
+    setting.world.clock.advance(20 * DAY);
+    setting.rotated(setting.first).await;
+    setting.world.clock.advance(9 * DAY);
+    setting.world.store.keep_house().await;
+    assert_eq!(setting.world.number("SELECT COUNT(*) FROM refresh_tokens"), 2);
+    assert!(setting.is_reuse(setting.first).await);
+    setting.world.clock.advance(2 * DAY + 1);
+    setting.world.store.keep_house().await;
+    assert_eq!(setting.world.number("SELECT COUNT(*) FROM refresh_tokens"), 1);
+    assert_eq!(setting.refused(setting.first).await, RefreshRefusal::Unknown);
+    setting.world.stop().await;
+}

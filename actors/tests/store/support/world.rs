@@ -10,6 +10,7 @@ use gatehouse_actors::clock::{Clock, Millis, TestClock};
 use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::OpError;
+use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::message::WriteOp;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripePortFactory, StripeSettings};
@@ -50,9 +51,10 @@ fn start_with(
     clock: Arc<TestClock>,
     port: StripePortFactory,
 ) -> Result<ActorSystem, StartError> {
+    let housekeeping = Housekeeping { clock: clock.clone(), login_event_days: 90 };
     let rules = BillingRules { past_due_grace: GRACE, livemode: None };
     let stripe = StripeSettings { port, clock, rules };
-    let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone() };
+    let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone(), housekeeping };
     ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
 }
 

@@ -1,0 +1,215 @@
+//! What nobody needs any more, in pieces so small that no write waits for them. Lifetimes are enforced where a row is
+//! used; nothing here makes anything expire.
+
+use super::login_events::minute_of;
+use super::{authorization_codes, device_codes, login_proof};
+use crate::clock::Millis;
+use crate::engine::{ReadTx, Statement, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::message::{Lane, ReadOp, WriteOp};
+use crate::{statements, values};
+
+/// Of the oldest rows of a table those that expired before a moment; rows of one table all live equally long, so the
+/// oldest expire first.
+macro_rules! sweep {
+    ($table:literal, $moment:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE id IN (SELECT id FROM (SELECT id, ",
+            $moment,
+            " FROM ",
+            $table,
+            " ORDER BY id LIMIT $1) oldest WHERE ",
+            $moment,
+            " < $2)"
+        )
+    };
+}
+
+statements! {
+    SWEEP_CODES = sweep!("authorization_codes", "expires_at");
+    SWEEP_DEVICE_CODES = sweep!("device_codes", "expires_at");
+    SWEEP_LOGIN_STATES = sweep!("login_state_claims", "expires_at");
+    SWEEP_REFRESH_TOKENS = sweep!("refresh_tokens", "expires_at");
+    SWEEP_LOGIN_EVENTS = sweep!("login_events", "created_at");
+    SWEEP_LOGIN_MINUTES = "DELETE FROM platform_login_minutes WHERE minute IN (SELECT minute \
+        FROM platform_login_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)";
+    // The key is a UUID of version 7, so the oldest come first.
+    SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_access_tokens WHERE jti IN (SELECT jti FROM (SELECT jti, expires_at \
+        FROM revoked_access_tokens ORDER BY jti LIMIT $1) oldest WHERE expires_at < $2)";
+    SESSIONS_AFTER = "SELECT id, ended_at, expires_at FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+    // The newest session of a user and a service stays: it says that the user was ever there. One with tokens left
+    // would take an unbounded number of them along.
+    SWEEP_SESSION = "DELETE FROM sessions WHERE id = $1 AND (ended_at < $2 OR expires_at < $2) \
+        AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.session_id = sessions.id) \
+        AND EXISTS (SELECT 1 FROM sessions y WHERE y.user_id = sessions.user_id \
+        AND y.service_id = sessions.service_id AND y.id > sessions.id)";
+}
+
+const DAY: Millis = 24 * 60 * 60 * 1000;
+/// A refresh token that expired is refused whether or not it is known; reuse is looked for only before.
+const REFRESH_TOKENS_KEPT: Millis = DAY;
+/// A session that is over explains itself (which device, why it ended) for this long: 30 days.
+const SESSIONS_KEPT: Millis = 30 * DAY;
+/// More than what the last 24 hours are counted from.
+const LOGIN_MINUTES_KEPT: Millis = 2 * DAY;
+
+/// A kind of rows that come to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chore {
+    /// Authorization codes.
+    AuthorizationCodes,
+    /// Device codes.
+    DeviceCodes,
+    /// Login states that were used.
+    LoginStates,
+    /// Access tokens that were revoked and have expired.
+    RevokedTokens,
+    /// Refresh tokens, before the sessions that they belong to.
+    RefreshTokens,
+    /// Login events beyond their retention. What is counted of them stays.
+    LoginEvents,
+    /// Sign-ins per minute.
+    LoginMinutes,
+}
+
+impl Chore {
+    /// All of them, in the order in which they are done.
+    pub const ALL: [Self; 7] = [
+        Self::AuthorizationCodes,
+        Self::DeviceCodes,
+        Self::LoginStates,
+        Self::RevokedTokens,
+        Self::RefreshTokens,
+        Self::LoginEvents,
+        Self::LoginMinutes,
+    ];
+
+    /// Its name among the figures of the housekeeper.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AuthorizationCodes => "authorization_codes",
+            Self::DeviceCodes => "device_codes",
+            Self::LoginStates => "login_states",
+            Self::RevokedTokens => "revoked_tokens",
+            Self::RefreshTokens => "refresh_tokens",
+            Self::LoginEvents => "login_events",
+            Self::LoginMinutes => "login_minutes",
+        }
+    }
+}
+
+/// Removes a piece of what is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// Of which kind.
+    pub chore: Chore,
+    /// How many of the oldest rows to look at.
+    pub limit: i64,
+    /// How many whole days login events are kept, beside today.
+    pub login_event_days: i64,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl WriteOp for Sweep {
+    /// How many rows are gone.
+    type Output = usize;
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
+        let Self { chore, limit, now, .. } = *self;
+        let mut sweep = |statement: &Statement, before: Millis| tx.execute(statement, values![limit, before]);
+        let swept = match chore {
+            Chore::AuthorizationCodes => sweep(SWEEP_CODES, now - authorization_codes::KEPT_AFTER_EXPIRY),
+            Chore::DeviceCodes => sweep(SWEEP_DEVICE_CODES, now - device_codes::KEPT_AFTER_EXPIRY),
+            Chore::LoginStates => sweep(SWEEP_LOGIN_STATES, now),
+            Chore::RevokedTokens => sweep(SWEEP_REVOKED_TOKENS, now),
+            Chore::RefreshTokens => sweep(SWEEP_REFRESH_TOKENS, now - REFRESH_TOKENS_KEPT),
+            Chore::LoginEvents => self.sweep_login_events(tx),
+            Chore::LoginMinutes => {
+                tx.execute(SWEEP_LOGIN_MINUTES, values![minute_of(now - LOGIN_MINUTES_KEPT), limit])
+            }
+        };
+        Ok(swept?)
+    }
+}
+
+impl Sweep {
+    /// Whole days only, so that a day's events are all there or none is counted on.
+    fn sweep_login_events(&self, tx: &mut WriteTx<'_>) -> Result<usize, StoreError> {
+        let midnight = self.now - self.now.rem_euclid(DAY);
+        let before = midnight - self.login_event_days * DAY;
+        let swept = tx.execute(SWEEP_LOGIN_EVENTS, values![self.limit, before])?;
+        if swept > 0 {
+            login_proof::events_leave_before(tx, before)?;
+        }
+        Ok(swept)
+    }
+}
+
+/// Looks at sessions in order of their ids, for some that have long been over. Ended ones stand between living ones,
+/// so they are looked for beside the writer.
+#[derive(Debug, Clone, Copy)]
+pub struct FindOldSessions {
+    /// The id after which to go on.
+    pub after: i64,
+    /// How many to look at.
+    pub limit: i64,
+    /// The present moment.
+    pub now: Millis,
+}
+
+/// Sessions that were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSessions {
+    /// Those that have long been over.
+    pub ids: Vec<i64>,
+    /// The last one that was looked at; none at the end of the table.
+    pub last: Option<i64>,
+}
+
+impl ReadOp for FindOldSessions {
+    type Output = OldSessions;
+    const LANE: Lane = Lane::Report;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<OldSessions, StoreError> {
+        let before = self.now - SESSIONS_KEPT;
+        let looked_at = tx.all(SESSIONS_AFTER, values![self.after, self.limit], |row| {
+            let (ended_at, expires_at): (Option<Millis>, Millis) = (row.get(1)?, row.get(2)?);
+            Ok((
+                row.get::<i64>(0)?,
+                ended_at.is_some_and(|ended_at| ended_at < before) || expires_at < before,
+            ))
+        })?;
+        Ok(OldSessions {
+            last: looked_at.last().map(|(id, _)| *id),
+            ids: looked_at.into_iter().filter(|(_, is_old)| *is_old).map(|(id, _)| id).collect(),
+        })
+    }
+}
+
+/// Removes sessions that have long been over, unless something still needs them.
+#[derive(Debug, Clone)]
+pub struct SweepSessions {
+    /// Which ones; each is looked at again.
+    pub ids: Vec<i64>,
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl WriteOp for SweepSessions {
+    /// How many are gone.
+    type Output = usize;
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
+        let mut swept = 0;
+        for id in &self.ids {
+            swept += tx.execute(SWEEP_SESSION, values![*id, self.now - SESSIONS_KEPT])?;
+        }
+        Ok(swept)
+    }
+}

@@ -1,0 +1,233 @@
+//! Sweeps out what nobody needs any more: expired codes and tokens, sessions that have long been over, login events
+//! beyond their retention.
+//!
+//! It works in rounds, in small pieces through the queue's back door: a piece is written when nothing else waits, and
+//! after each the writer is left alone for as long as the piece took. Nothing relies on it for correctness.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
+    ResponseFuture, WrapFuture,
+};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::commit_queue::{Background, CommitQueue, Stop};
+use crate::data::housekeeping::{Chore, FindOldSessions, Sweep, SweepSessions};
+use crate::error::{OpError, StoreError};
+use crate::guard::{DeathBell, Vital};
+use crate::message::{Observe, Snapshot, WriteOp};
+use crate::store::ReadLane;
+
+const PERIOD: Duration = Duration::from_mins(1);
+/// Rows that one piece looks at: enough to share an fsync, few enough to be done in a few milliseconds.
+const PIECE: i64 = 500;
+/// Pieces of the sessions that one round looks at; the next round goes on after them.
+const SESSION_PIECES: usize = 20;
+/// Bounds of the pause after a piece.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// What may be swept out, and when.
+#[derive(Clone)]
+pub struct Housekeeping {
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How many whole days login events are kept, beside today.
+    pub login_event_days: i64,
+}
+
+/// The async actor with the timer.
+pub(crate) struct Housekeeper {
+    broom: Broom,
+    is_busy: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+    _vital: Vital,
+}
+
+impl Housekeeper {
+    pub(crate) fn new(
+        queue: Addr<CommitQueue>,
+        report: ReadLane,
+        settings: Housekeeping,
+        bell: &DeathBell,
+    ) -> Self {
+        let broom =
+            Broom { queue, report, settings, figures: Arc::default(), sessions_after: Arc::default() };
+        Self { broom, is_busy: false, waiting: Vec::new(), _vital: Vital::new("housekeeper", bell) }
+    }
+
+    fn begin_round(&mut self, ctx: &mut Context<Self>) {
+        if self.is_busy {
+            return;
+        }
+        self.is_busy = true;
+        let broom = self.broom.clone();
+        let round = async move { broom.round().await }.into_actor(self).map(|outcome, actor, _ctx| {
+            actor.is_busy = false;
+            actor.broom.figures.note(&outcome);
+            match outcome {
+                Ok(0) => {}
+                Ok(rows) => log::info!(rows = rows; "swept"),
+                // What was not swept out now will be later.
+                Err(error) => log::warn!(reason:% = error; "sweeping broken off"),
+            }
+            for asked in actor.waiting.drain(..) {
+                let _ = asked.send(());
+            }
+        });
+        ctx.spawn(round);
+    }
+}
+
+impl Actor for Housekeeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(PERIOD, Self::begin_round);
+    }
+}
+
+/// Begins a round now, or joins the one that goes on, and answers at its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepHouse;
+
+impl Message for KeepHouse {
+    type Result = ();
+}
+
+impl Handler<KeepHouse> for Housekeeper {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: KeepHouse, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        self.waiting.push(reply);
+        self.begin_round(ctx);
+        Box::pin(async move {
+            let _ = answer.await;
+        })
+    }
+}
+
+impl Handler<Observe> for Housekeeper {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _ctx: &mut Self::Context) -> Self::Result {
+        let mut figures = self.broom.figures.list();
+        figures.push(("busy", u64::from(self.is_busy)));
+        MessageResult(Snapshot { actor: "housekeeper", figures })
+    }
+}
+
+impl Handler<Stop> for Housekeeper {
+    type Result = ();
+
+    /// A round that goes on ends between two pieces, or with the piece that the queue already has.
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+#[derive(Default)]
+struct Figures {
+    rounds: AtomicU64,
+    failures: AtomicU64,
+    pieces: AtomicU64,
+    sessions: AtomicU64,
+    chores: [AtomicU64; Chore::ALL.len()],
+}
+
+impl Figures {
+    fn note(&self, outcome: &Result<u64, StoreError>) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        if outcome.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn list(&self) -> Vec<(&'static str, u64)> {
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let mut list = vec![
+            ("rounds", read(&self.rounds)),
+            ("failures", read(&self.failures)),
+            ("pieces", read(&self.pieces)),
+            ("sessions", read(&self.sessions)),
+        ];
+        list.extend(Chore::ALL.iter().zip(&self.chores).map(|(chore, rows)| (chore.name(), read(rows))));
+        list
+    }
+}
+
+/// What a round needs.
+#[derive(Clone)]
+struct Broom {
+    queue: Addr<CommitQueue>,
+    report: ReadLane,
+    settings: Housekeeping,
+    figures: Arc<Figures>,
+    /// The session that was looked at last.
+    sessions_after: Arc<AtomicI64>,
+}
+
+impl Broom {
+    /// Once through everything. Returns how many rows are gone.
+    async fn round(&self) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for (chore, figure) in Chore::ALL.into_iter().zip(&self.figures.chores) {
+            rows += self.sweep(chore, figure).await?;
+        }
+        Ok(rows + self.sweep_sessions().await?)
+    }
+
+    async fn sweep(&self, chore: Chore, figure: &AtomicU64) -> Result<u64, StoreError> {
+        let Housekeeping { clock, login_event_days } = &self.settings;
+        let mut rows = 0;
+        loop {
+            let sweep = Sweep { chore, limit: PIECE, login_event_days: *login_event_days, now: clock.now() };
+            let swept = self.write(sweep).await? as u64;
+            figure.fetch_add(swept, Ordering::Relaxed);
+            rows += swept;
+            // The oldest ones are looked at again as long as some of them go.
+            if swept == 0 {
+                return Ok(rows);
+            }
+        }
+    }
+
+    async fn sweep_sessions(&self) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for _ in 0..SESSION_PIECES {
+            let now = self.settings.clock.now();
+            let after = self.sessions_after.load(Ordering::Relaxed);
+            let found = self.report.ask(FindOldSessions { after, limit: PIECE, now }).await?;
+            self.sessions_after.store(found.last.unwrap_or_default(), Ordering::Relaxed);
+            if found.last.is_none() {
+                break;
+            }
+            if !found.ids.is_empty() {
+                let swept = self.write(SweepSessions { ids: found.ids, now }).await? as u64;
+                self.figures.sessions.fetch_add(swept, Ordering::Relaxed);
+                rows += swept;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Writes a piece, then leaves the writer alone for as long as that took.
+    async fn write<C: WriteOp<Refused = ()>>(&self, piece: C) -> Result<C::Output, StoreError> {
+        let begun = Instant::now();
+        let written = self.queue.send(Background(piece)).await;
+        self.figures.pieces.fetch_add(1, Ordering::Relaxed);
+        sleep(begun.elapsed().clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
+        match written {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(OpError::Store(error))) => Err(error),
+            Ok(Err(OpError::Refused(()))) => Err(StoreError::Failed("a sweep was refused".to_owned())),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+}

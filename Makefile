@@ -9,6 +9,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 BINARY := $(TARGET)/debug/gatehouse
 CHROMIUM := /usr/bin/chromium
 FAKETIME := /usr/bin/faketime
+AUTHLIB := /usr/lib/python3/dist-packages/authlib/__init__.py
 # The README's tour is run as it is written, with jq.
 JQ := $(or $(shell command -v jq),/usr/bin/jq)
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
@@ -30,7 +31,7 @@ test-rust: ## run the Rust tests
 	@cargo test --locked --workspace
 
 # Built after the Rust tests and by the same profile: what is left to do is to link.
-test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(JQ) ## run the real binary against real clients, a provider and a browser
+test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(AUTHLIB) $(JQ) ## run the real binary against real clients, a provider and a browser
 	@echo "==> building the binary"
 	@cargo build --locked
 	@echo "==> running the end-to-end tests"
@@ -50,6 +51,11 @@ $(FAKETIME):
 	@echo "==> installing libfaketime for the end-to-end tests"
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime
+
+$(AUTHLIB):
+	@echo "==> installing Authlib, a second family of OpenID clients, for the end-to-end tests"
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-authlib python3-requests
 
 $(JQ):
 	@echo "==> installing jq for the end-to-end tests"

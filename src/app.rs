@@ -10,7 +10,7 @@ use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
-    login, members, oidc, orgs, platform, provider_tokens, services, sessions, tokens, webhooks,
+    login, logout, members, oidc, orgs, platform, provider_tokens, services, sessions, tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -34,6 +34,8 @@ fn of_sign_in() -> Vec<At> {
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/oauth/logout").get(logout::handlers::by_query).post(logout::handlers::by_form),
+        at("/oauth/logout/confirm").post(logout::handlers::confirm),
         at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
         at("/oauth/introspect").post(tokens::handlers::introspect),
         at("/oauth/revoke").post(tokens::handlers::revoke),
@@ -49,6 +51,8 @@ fn of_sign_in() -> Vec<At> {
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
         // Sign-in in the browser.
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
+        at("/oauth/par").post(login::par::push),
+        at("/oauth/consent").get(login::consent::show).post(login::consent::decide),
         at("/auth/link/confirm").get(linking::confirm).post(linking::decide),
         at("/auth/link/prove/{provider}").get(login::linking::prove),
         at("/auth/link/{provider}").get(login::linking::start_link),
@@ -65,6 +69,11 @@ fn of_sign_in() -> Vec<At> {
         at("/api/user/identities/{provider}/link").post(account::identities::link),
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),
+        at("/internal/billing/reconcile").post(billing::operations::reconcile),
+        at("/internal/billing/replay").post(billing::operations::replay),
+        at("/api/billing/checkout").post(billing::checkout::checkout),
+        at("/api/billing/portal").post(billing::checkout::portal),
         at("/api/subscription").get(billing::handlers::subscription),
     ]
 }
@@ -106,6 +115,12 @@ fn of_administration() -> Vec<At> {
             .get(credentials::handlers::show)
             .post(credentials::handlers::save)
             .delete(credentials::handlers::delete),
+        at("/api/organizations/{org}/billing/checkout").post(billing::checkout::organization_checkout),
+        at("/api/organizations/{org}/billing/portal").post(billing::checkout::organization_portal),
+        at("/api/organizations/{org}/stripe-account")
+            .get(billing::accounts::show)
+            .post(billing::accounts::save)
+            .delete(billing::accounts::remove),
         at("/api/organizations/{org}/audit-log").get(audit::handlers::of_organization),
         at("/api/organizations/{org}/analytics/login-trends").get(analytics::handlers::trends),
         at("/api/organizations/{org}/analytics/logins-by-service").get(analytics::handlers::by_service),
@@ -128,6 +143,7 @@ fn of_administration() -> Vec<At> {
             .post(webhooks::deliveries::replay),
         // Platform owners.
         at("/api/platform/tiers").get(platform::handlers::tiers),
+        at("/api/platform/tiers/{id}").patch(platform::tiers::set_price),
         at("/api/platform/organizations").get(platform::handlers::list),
         at("/api/platform/organizations/{id}/approve").post(platform::handlers::approve),
         at("/api/platform/organizations/{id}/reject").post(platform::handlers::reject),

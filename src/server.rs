@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
-use gatehouse_actors::data::signing_keys::{SigningKeys as StoredSigningKeys, StoreFirstSigningKey};
 use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
@@ -23,7 +22,7 @@ use gatehouse_actors::faults::NoFaults;
 use gatehouse_actors::guard::DeathBell;
 use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
-use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripeSettings};
+use gatehouse_actors::stripe_event_actor::StripeSettings;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -32,10 +31,9 @@ use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
-use crate::crypto::jwt::{self, KeyError, SigningKeys};
+use crate::crypto::jwt::KeyError;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
-use crate::crypto::sealed::Sealer;
 use crate::crypto::token::Mint;
 use crate::delivery;
 use crate::dev;
@@ -43,10 +41,13 @@ use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH}
 use crate::drain::{self, Door, Traffic};
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
+use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
 use crate::http::{body, cors, dialect, headers, observe};
+use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
 use crate::state::{App, Providers};
+use crate::stripe::{StripeKeys, port_factory};
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -116,6 +117,7 @@ pub struct Running {
     pub port: u16,
     app: Data<App>,
     server: JoinHandle<std::io::Result<()>>,
+    keeper: JoinHandle<()>,
     handle: ServerHandle,
     door: Door,
     actors: ActorSystem,
@@ -136,11 +138,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     );
 
     let random = Random::default();
-    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
+    let keys = RootKeys::of(&config);
     let mut actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
-    let signing_keys = signing_keys(&store, &keys.signing_keys, &random, &*clock).await?;
+    let signing_keys = key_keeper::open(&store, &keys.signing_keys, &random, &clock).await?;
     let dev_secret = Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>()));
     let dev_provider = match config.mode {
         Mode::Dev => {
@@ -164,6 +166,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
+        used_proofs: UsedProofs::since(clock.now()),
+        stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
@@ -186,11 +190,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let bell = actors.death_bell();
+    let keeper = tokio::task::spawn_local(key_keeper::keep(app.clone()));
     Ok(Running {
         base_url,
         port,
         app,
         server: tokio::task::spawn_local(server),
+        keeper,
         handle,
         door,
         actors,
@@ -199,7 +205,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     })
 }
 
-fn start_actors(
+/// Starts the actors alone: for `start`, and for commands that work on a database that nobody serves.
+pub(crate) fn start_actors(
     config: &Config,
     random: &Random,
     keys: &RootKeys,
@@ -218,9 +225,14 @@ fn start_actors(
     ActorSystem::start(&settings, ports)
 }
 
+/// The ring is derived once more: the actor opens keys on a thread of its own.
+fn stripe_keys(config: &Config) -> StripeKeys {
+    StripeKeys::new(&config.billing, Arc::new(RootKeys::of(config).stored_secrets))
+}
+
 fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
     StripeSettings {
-        port: Arc::new(|| Box::new(ReadsNothing)),
+        port: port_factory(stripe_keys(config), config.billing.api_base.clone()),
         clock: Arc::clone(clock),
         rules: BillingRules {
             past_due_grace: config.billing.past_due_grace,
@@ -241,20 +253,6 @@ async fn claim_mode(store: &Store, mode: Mode) -> Result<(), StartError> {
     })
 }
 
-/// Opens the signing keys; the first start makes one.
-async fn signing_keys(
-    store: &Store,
-    sealer: &Sealer,
-    random: &Random,
-    clock: &dyn Clock,
-) -> Result<SigningKeys, StartError> {
-    if store.read(StoredSigningKeys).await?.is_empty() {
-        let key = jwt::generate(random, sealer, clock.now())?;
-        store.write(StoreFirstSigningKey { key }).await.map_err(unrefused)?;
-    }
-    Ok(SigningKeys::open(sealer, random, &store.read(StoredSigningKeys).await?)?)
-}
-
 fn dev_provider(
     base_url: &str,
     secret: &Secret<String>,
@@ -267,7 +265,7 @@ fn dev_provider(
 }
 
 /// For operations that refuse nothing.
-fn unrefused(error: OpError<()>) -> StoreError {
+pub(crate) fn unrefused(error: OpError<()>) -> StoreError {
     match error {
         OpError::Store(error) => error,
         OpError::Refused(()) => StoreError::Failed("refused at start".to_owned()),
@@ -339,6 +337,7 @@ impl Running {
     /// Stops at once: requests in flight are cut off, what was written is flushed.
     pub async fn stop(self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        self.keeper.abort();
         self.app.event_streams.close();
         self.handle.stop(false).await;
         self.app.last_used.flush(&self.app.store).await;
@@ -348,7 +347,7 @@ impl Running {
     /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
     /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, handle, door, actors, mail_room, bell, .. } = self;
+        let Self { app, server, keeper, handle, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
@@ -362,6 +361,7 @@ impl Running {
             actor = bell.rung() => Some(actor),
         };
         app.draining.store(true, Ordering::Relaxed);
+        keeper.abort();
         app.event_streams.close();
         if !server.is_finished() {
             drain::in_good_order(&app.traffic, &door, (&handle, server)).await;

@@ -18,8 +18,10 @@ use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
+use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
+use crate::stripe::StripeKeys;
 use crate::throttle::by_address::TokenGuesses;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
@@ -62,6 +64,10 @@ pub struct App {
     pub guesses: Guesses,
     /// How often tokens of invitations may be guessed.
     pub token_guesses: TokenGuesses,
+    /// Proofs of clients that were used (RFC 9449).
+    pub used_proofs: UsedProofs,
+    /// Opens Stripe accounts.
+    pub stripe_keys: StripeKeys,
     /// When sessions were last used, as far as it is not written yet.
     pub last_used: LastUsed,
     /// Which event streams are open.

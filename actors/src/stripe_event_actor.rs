@@ -29,7 +29,8 @@ pub use self::port::{
 pub use self::reconcile::{ReconcileReport, Repair};
 use crate::clock::{Clock, Millis};
 use crate::commit_queue::{CommitQueue, Stop};
-use crate::data::stripe_effects::{BillingRules, EndLapsedTiers};
+use crate::data::stripe_effects::BillingRules;
+use crate::data::stripe_entitlements::EndLapsedTiers;
 use crate::data::stripe_inbox::{Replay, ReplayStripeEvents, StripeInboxState};
 use crate::error::{OpError, StoreError};
 use crate::guard::{DeathBell, Vital};

@@ -82,6 +82,11 @@ export class Browser {
     return this.#send(url, { headers });
   }
 
+  /** Posts a form that stands on no page of the service. Follows nothing. */
+  post(url, form, headers = {}) {
+    return this.#send(url, { form, headers });
+  }
+
   /** Submits a form as a browser does, with its Origin. Follows nothing. */
   submit(form, values = {}, headers = {}) {
     const fields = form.fill(values);

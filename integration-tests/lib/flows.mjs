@@ -19,6 +19,11 @@ export const PLATFORM_CLI = { org: 'platform', service: 'admin-cli', clientId: '
 /** Where the app of these tests would listen. Nobody does: the redirect to it is read, never followed. */
 export const APP = 'http://127.0.0.1:54321/callback';
 
+/** Whether a cookie, by its name or its whole line, is a browser's session in a realm. */
+export function isSessionCookie(text) {
+  return /^(__Host-)?gatehouse-session-/.test(text);
+}
+
 /** A verifier and its S256 challenge (RFC 7636). */
 export function pkce() {
   const verifier = randomBytes(32).toString('base64url');
@@ -52,12 +57,13 @@ export function address(server, path, parameters = {}) {
  * Takes a browser from `url` through the provider's pages. Stops at the first answer that is a redirect to `stopAt`
  * or a page that is not a provider's sign-in page, and returns it.
  * @param {Browser} browser
- * @param {string} url
+ * @param {string | { url: string, form: Record<string, string> }} start an address, or a form that is posted there
  * @param {object | undefined} account an Upstream account, or the fields of the dev provider; 'cancel' says no
  * @param {{ stopAt?: string }} [options]
  */
-export async function signInThrough(browser, url, account, { stopAt = APP } = {}) {
-  let answer = await browser.follow(await browser.get(url), { stopAt });
+export async function signInThrough(browser, start, account, { stopAt = APP } = {}) {
+  const first = typeof start === 'string' ? browser.get(start) : browser.post(start.url, start.form);
+  let answer = await browser.follow(await first, { stopAt });
   for (let page = 0; page < 4 && answer.status === 200; page += 1) {
     if (answer.text.includes('name="account"')) {
       const values = account === 'cancel' ? { decision: 'cancel' } : { account: account.sub, decision: 'continue' };

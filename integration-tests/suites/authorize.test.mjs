@@ -34,9 +34,7 @@ scenario('a request by address or by form ends in tokens, with state, nonce and 
     const browser = stage.browser();
     let answer;
     if (byForm) {
-      const posted = await request(`${server.url}/oauth/authorize`, { form: parameters });
-      assert.equal(posted.status, 303, posted.text);
-      answer = await signInThrough(browser, posted.location, ADA);
+      answer = await signInThrough(browser, { url: `${server.url}/oauth/authorize`, form: parameters }, ADA);
     } else {
       answer = await signInThrough(browser, address(server, '/oauth/authorize', parameters), ADA);
     }
@@ -51,16 +49,18 @@ scenario('a request by address or by form ends in tokens, with state, nonce and 
 });
 
 scenario('with several providers the person chooses, unless the app names one', async (stage) => {
-  const { server } = await stage.gatehouseWith(['google', 'github']);
+  const { server, google, github } = await stage.gatehouseWith(['google', 'github']);
   const browser = stage.browser();
   const { parameters } = authorization();
   const page = await browser.get(address(server, '/oauth/authorize', parameters));
   assert.equal(page.status, 200);
-  const offered = links(page).map((href) => new URL(href).pathname).filter((path) => path.startsWith('/auth/'));
-  assert.deepEqual(offered.sort(), ['/auth/dev', '/auth/github', '/auth/google']);
+  const offered = links(page).map((href) => new URL(href).searchParams.get('idp_hint')).filter(Boolean);
+  assert.deepEqual(offered.sort(), ['dev', 'github', 'google']);
   for (const href of links(page)) assert.equal(new URL(href).origin, server.url, 'every link stays here');
   const hinted = await browser.get(address(server, '/oauth/authorize', { ...parameters, idp_hint: 'google' }));
-  assert.equal(new URL(hinted.location).pathname, '/auth/google');
+  assert.equal(new URL(hinted.location).origin, google.url);
+  const chosen = await browser.get(links(page).find((href) => href.includes('idp_hint=github')));
+  assert.equal(new URL(chosen.location).origin, github.url, 'the choice leads there');
   for (const hint of ['nobody', '../../evil.test', '//evil.test']) {
     assert.equal((await browser.get(address(server, '/oauth/authorize', { ...parameters, idp_hint: hint }))).status, 200, hint);
   }
@@ -88,7 +88,24 @@ scenario('afterwards they go to the app, with state and issuer (13, 14, 21, 22)'
     [{ response_type: undefined }, 'invalid_request'],
     [{ response_type: 'token' }, 'unsupported_response_type'],
     [{ response_type: 'code id_token' }, 'unsupported_response_type'],
+    [{ response_type: 'id_token' }, 'unsupported_response_type'],
+    [{ response_type: 'code token' }, 'unsupported_response_type'],
+    [{ response_type: 'CODE' }, 'unsupported_response_type'],
     [{ response_mode: 'fragment' }, 'invalid_request'],
+    [{ response_mode: 'web_message' }, 'invalid_request'],
+    [{ code_challenge_method: 's256' }, 'invalid_request'],
+    [{ code_challenge_method: undefined }, 'invalid_request'],
+    [{ code_challenge: 'a'.repeat(42) }, 'invalid_request'],
+    [{ code_challenge: 'a'.repeat(44) }, 'invalid_request'],
+    [{ code_challenge: `${'a'.repeat(42)}=` }, 'invalid_request'],
+    [{ code_challenge: `${'a'.repeat(42)}!` }, 'invalid_request'],
+    [{ prompt: 'none login' }, 'invalid_request'],
+    [{ prompt: 'consent none' }, 'invalid_request'],
+    [{ prompt: 'create' }, 'invalid_request'],
+    [{ max_age: '-1' }, 'invalid_request'],
+    [{ max_age: '1.5' }, 'invalid_request'],
+    [{ id_token_hint: 'nonsense' }, 'invalid_request'],
+    [{ login_hint: 'x'.repeat(400) }, 'invalid_request'],
     [{ code_challenge: undefined }, 'invalid_request'],
     [{ code_challenge_method: 'plain' }, 'invalid_request'],
     [{ scope: 'openid root' }, 'invalid_scope'],
@@ -120,4 +137,54 @@ scenario('a user code in an app\'s request does not make it a device\'s (110)', 
   const cli = authorization({ user_code: device.user_code, client_id: CLI.clientId, redirect_uri: APP });
   assertErrorPage(await request(address(server, '/oauth/authorize', cli.parameters), { headers: HTML }), 400);
   assert.equal((await poll(server, device)).json.error, 'authorization_pending');
+});
+
+scenario('redirect URIs are compared character for character at this endpoint as well (1-7, 11)', async (stage) => {
+  const server = await stage.gatehouse();
+  const host = new URL(server.url).host;
+  for (const variant of [
+    `${APP}.evil.test`, `${APP}evil`, `${APP}/../x`, `${APP}.evil.test/cb`, `${APP}/..%2f..%2fevil`, `${APP}%2f..`, `${APP}%252f..`, `${APP}/..;/evil`, `${APP};x=1`,
+    `http://${host}@evil.test/callback`, `http://${host}\\@evil.test/callback`, 'https:/\\evil.test', '//evil.test', '/\tevil.test',
+    `${APP}/`, `${APP}?x=1`, `${APP}#f`, `${APP}#`, 'http://127.0.0.1:0x1/callback', 'http://localhost:54321/callback', 'http://127.0.0.2:54321/callback',
+    'http://127。0。0。1:54321/callback', 'http://１２７.0.0.1:54321/callback', 'https://127.0.0.1:54321/callback',
+  ]) {
+    const { parameters } = authorization({ redirect_uri: variant });
+    for (const prompt of [undefined, 'none']) {
+      assertErrorPage(await request(address(server, '/oauth/authorize', { ...parameters, prompt }), { headers: HTML }), 400);
+    }
+  }
+});
+
+scenario('state comes back byte for byte, one question mark in all, nothing but code, state and iss (17-19)', async (stage) => {
+  const server = await stage.gatehouse();
+  const browser = stage.browser();
+  for (const state of ['a&b', 'a+b c', '100%25 %zz', '\u{1f600}', '"<script>', 'x'.repeat(2048)]) {
+    const { parameters } = authorization({ state });
+    const answer = await signInThrough(browser, address(server, '/oauth/authorize', parameters), ADA);
+    const said = appParameters(answer);
+    assert.deepEqual(Object.keys(said).sort(), ['code', 'iss', 'state']);
+    assert.equal(said.state, state);
+    assert.equal(said.iss, server.url);
+    assert.equal(answer.location.split('?').length - 1, 1);
+  }
+  const { parameters } = authorization({ state: 'x'.repeat(2049) });
+  assertErrorPage(await request(address(server, '/oauth/authorize', parameters), { headers: HTML }), 400);
+});
+
+scenario('nobody is sent elsewhere by a parameter that no standard names, and nothing is fetched (22, 25)', async (stage) => {
+  const server = await stage.gatehouse();
+  const browser = stage.browser();
+  const strange = Object.fromEntries(['next', 'return_to', 'redirect', 'post_logout_redirect_uri', 'activation', 'url'].map((name) => [name, 'https://evil.test/']));
+  const ignored = { display: 'popup', ui_locales: 'de fr-CA', claims_locales: 'de', acr_values: 'urn:mace:incommon:iap:silver', claims: '{"id_token":{"email":null}}', resource_hint: 'x' };
+  const { parameters } = authorization({ ...strange, ...ignored });
+  let answer = await browser.get(address(server, '/oauth/authorize', parameters));
+  for (let hop = 0; isRedirect(answer) && hop < 5; hop += 1) {
+    assert.equal(new URL(answer.location).origin, server.url);
+    answer = await browser.get(answer.location);
+  }
+  assert(appParameters(await signInThrough(browser, address(server, '/oauth/authorize', parameters), ADA)).code);
+  for (const path of ['/oauth/consent', '/activate', '/activate/confirm', '/invitations/confirm']) {
+    const page = await browser.get(address(server, path, strange));
+    assert(!isRedirect(page) || new URL(page.location).origin === server.url, path);
+  }
 });

@@ -96,7 +96,7 @@ scenario('a terminal and the page that offers providers know the own application
   const choice = await stage.browser().get(`${server.url}/oauth/authorize?${new URLSearchParams({
     client_id: acme.clientId, redirect_uri: APP, response_type: 'code', code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', code_challenge_method: 'S256',
   })}`);
-  assert.match(choice.text, /\/auth\/oidc\?/);
+  assert.match(choice.text, /idp_hint=oidc/);
 });
 
 scenario('own credentials replace the default of their provider for that organization alone', async (stage) => {

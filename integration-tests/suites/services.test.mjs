@@ -172,7 +172,7 @@ scenario('a confidential client authenticates in the header or in the body, and 
   for (const gone of [secret, second.client_secret]) assertOAuthError(await withHeader(server, clientId, gone, orphan), 401, 'invalid_client');
   assertOAuthError(await tokenRequest(server, { ...orphan, client_id: clientId }), 400, 'invalid_grant');
   const metadata = await request(`${server.url}/.well-known/openid-configuration`);
-  assert.deepEqual(metadata.json.token_endpoint_auth_methods_supported, ['none', 'client_secret_basic', 'client_secret_post']);
+  assert.deepEqual(metadata.json.token_endpoint_auth_methods_supported, ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']);
 });
 
 scenario('deleting a service cuts off what it gave, and its name inherits nothing', async (stage) => {

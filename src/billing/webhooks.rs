@@ -1,9 +1,10 @@
 //! Where Stripe delivers its events. Stored before they are answered; what follows from them is the actor's work.
 
 use actix_web::dev::Payload;
-use actix_web::web::Data;
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::PLATFORM_ORG_ID;
+use gatehouse_actors::data::stripe_accounts::StripeAccountByReference;
 use gatehouse_actors::data::stripe_inbox::StoreStripeEvent;
 use gatehouse_actors::stripe::event::Event;
 use serde_json::json;
@@ -42,6 +43,18 @@ pub async fn of_platform(app: Data<App>, call: Call<Anonymous, Delivery>) -> Ans
         return Err(Error::new(Code::ServiceUnavailable, message).retry_after(300));
     }
     receive(&app, PLATFORM_ORG_ID, secrets, call.input).await
+}
+
+/// `POST /webhooks/stripe/{org}`
+pub async fn of_organization(app: Data<App>, path: Path<String>, call: Call<Anonymous, Delivery>) -> Answer {
+    let account = app.store.read(StripeAccountByReference { reference: path.into_inner() }).await?;
+    let none = || Error::new(Code::NotFound, "There is nothing at this address.");
+    let account = account.ok_or_else(none)?;
+    let sealed = &account.webhook_secrets_sealed;
+    let opened = app.stripe_keys.open(account.org_id, "webhook secrets", sealed);
+    let opened = opened.ok_or_else(|| Error::internal("webhook secrets cannot be opened"))?;
+    let secrets: Vec<_> = opened.expose().split(',').map(|secret| Secret::new(secret.to_owned())).collect();
+    receive(&app, account.org_id, &secrets, call.input).await
 }
 
 /// Believes a delivery or not, and keeps it.

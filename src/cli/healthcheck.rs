@@ -46,7 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn own_address() -> Result<Url, Failure> {
+/// Where the service on this machine listens.
+pub(super) fn own_address() -> Result<Url, Failure> {
     let (host, port) = listening_address(&Environment::read())?;
     if port == 0 {
         return Err(Failure::failed(NotReady::UnknownPort));

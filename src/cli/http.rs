@@ -73,6 +73,23 @@ impl Http {
         self.bounded(self.client.post(url.as_str()).send_form(&form)).await
     }
 
+    /// Posts nothing, with an `Authorization`.
+    pub(super) async fn post_empty(&self, url: &Url, authorization: &str) -> Result<Answer, HttpError> {
+        let request = self.client.post(url.as_str()).insert_header(("authorization", authorization));
+        self.bounded(request.content_type("application/json").send()).await
+    }
+
+    /// Posts JSON, with one more header.
+    pub(super) async fn post_json(
+        &self,
+        url: &Url,
+        body: Vec<u8>,
+        header: (&str, &str),
+    ) -> Result<Answer, HttpError> {
+        let request = self.client.post(url.as_str()).insert_header(header);
+        self.bounded(request.content_type("application/json").send_body(body)).await
+    }
+
     // awc's own timer ends with the headers: this one covers the body as well.
     async fn bounded(&self, request: awc::SendClientRequest) -> Result<Answer, HttpError> {
         let whole = async {

@@ -2,10 +2,14 @@
 
 mod analytics;
 mod audit;
+mod billing;
 mod check_config;
+mod dev;
 mod healthcheck;
 mod http;
+mod keys;
 mod login;
+mod secrets;
 mod serve;
 
 use std::error::Error;
@@ -58,6 +62,14 @@ enum Command {
     Analytics(analytics::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
+    /// Compare subscriptions with Stripe, or apply its events once more
+    Billing(billing::Arguments),
+    /// Help for developers; needs a server in dev mode
+    Dev(dev::Arguments),
+    /// List, rotate or retire the keys that sign tokens
+    Keys(keys::Arguments),
+    /// Seal stored secrets anew after one of the keys that seal them changed
+    Secrets(secrets::Arguments),
     /// Print the version
     Version,
 }
@@ -144,6 +156,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Login(arguments) => login::run(&arguments),
         Command::Analytics(arguments) => analytics::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Billing(arguments) => billing::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Secrets(arguments) => secrets::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

@@ -32,8 +32,12 @@ keys! {
         "The database: `sqlite:PATH` or a path. A missing file or folder is created.";
     JWT_SECRET: secret, "required; created in dev mode",
         "The root secret from which the keys that seal cookies and stored data are derived: at least 32 random characters.";
+    JWT_SECRET_PREVIOUS: secret, "none",
+        "The root secret before the present one, while data is still sealed under it: see `gatehouse secrets reencrypt`.";
     ENCRYPTION_KEY: secret, "derived from `JWT_SECRET`; created in dev mode",
         "Keys that seal stored secrets: base64 of 32 bytes each, separated by commas. The first one seals, all of them open.";
+    KEY_ROTATION_DAYS: plain, "`90`",
+        "A new signing key of each algorithm takes over after this many days, up to 3650. `0` leaves it to `gatehouse keys rotate`.";
     BASE_URL: plain, "required; `http://127.0.0.1:PORT` in dev mode",
         "The address under which browsers and clients reach this service, and its issuer. `https`, except on a loopback host.";
     SERVER_HOST: plain, "`0.0.0.0`; `127.0.0.1` in dev mode",

@@ -86,6 +86,10 @@ pub struct Config {
     pub database_path: PathBuf,
     /// The secret from which all keys are derived that are not given.
     pub root_secret: Secret<Vec<u8>>,
+    /// The root secret before it, under which data may still be sealed.
+    pub previous_root_secret: Option<Secret<Vec<u8>>>,
+    /// How old a signing key becomes before another takes over, in days; 0: as old as the operator lets it.
+    pub key_rotation_days: u16,
     /// Keys of 32 bytes that seal stored secrets: the first one seals, all open. Empty: derive one.
     pub encryption_keys: Vec<Secret<Vec<u8>>>,
     /// The public address. None in dev mode only: `http://127.0.0.1:PORT` with the port that was bound.
@@ -139,6 +143,10 @@ impl Config {
 
         let database = read_database(reader, mode);
         let root_secret = read_root_secret(reader, mode);
+        let previous_root_secret = reader
+            .secret(keys::JWT_SECRET_PREVIOUS)
+            .and_then(|text| reader.accept(keys::JWT_SECRET_PREVIOUS, strength::root_secret(&text)));
+        let key_rotation_days = reader.parsed(keys::KEY_ROTATION_DAYS, rotation_days).unwrap_or(90);
         let encryption_keys = read_encryption_keys(reader);
         let base_url = read_base_url(reader, mode);
         let host = read_host(reader, mode);
@@ -164,6 +172,8 @@ impl Config {
             mode,
             database_path: source.folder().join(database.unwrap_or_default()),
             root_secret: root_secret.unwrap_or_else(|| Secret::new(Vec::new())),
+            previous_root_secret,
+            key_rotation_days,
             encryption_keys: encryption_keys.unwrap_or_default(),
             base_url,
             host,
@@ -336,6 +346,11 @@ fn retention_days(text: &str) -> Result<i64, Wrong> {
 fn workers(text: &str) -> Result<usize, Wrong> {
     let count = text.parse().ok().filter(|count| (1..=256).contains(count));
     count.ok_or_else(|| Wrong::new("is not a number of threads", "set a number from 1 to 256"))
+}
+
+fn rotation_days(text: &str) -> Result<u16, Wrong> {
+    let days = text.parse().ok().filter(|days| *days <= 3650);
+    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650, or 0 for never"))
 }
 
 fn read_log(reader: &mut Reader<'_>) -> LogSettings {

@@ -1,5 +1,9 @@
 //! Public keys that a client registers (RFC 7517), with which it signs its assertions.
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -40,7 +44,7 @@ fn accept_key(key: &Value) -> Result<Value, String> {
     if let Some(algorithm) = members.get("alg") {
         let of_type: &[&str] = match members.get("kty").and_then(Value::as_str) {
             Some("EC") => &["ES256"],
-            Some("OKP") => &["EdDSA"],
+            Some("OKP") => &["EdDSA", "Ed25519"],
             _ => &["RS256", "PS256"],
         };
         if !algorithm.as_str().is_some_and(|name| of_type.contains(&name)) {
@@ -81,6 +85,43 @@ fn public_members(members: &Map<String, Value>) -> Option<Map<String, Value>> {
         _ => return None,
     };
     names.iter().map(|name| Some(((*name).to_owned(), members.get(*name)?.clone()))).collect()
+}
+
+/// What a client's key may sign with. Never `none`, never an HMAC: the key is public. `Ed25519` is the newer name of what
+/// `EdDSA` means here (RFC 9864, section 2.2).
+pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "Ed25519", "RS256", "PS256"];
+
+/// The claims of a JWT that `key`, one of an accepted set, signed with `algorithm`. None when the two do not go together.
+#[must_use]
+pub fn verified_claims(key: &Value, algorithm: &str, token: &str) -> Option<Vec<u8>> {
+    let text = |name: &str| key.get(name).and_then(Value::as_str);
+    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
+    let one_name = |name: &str| if name == "Ed25519" { "EdDSA".to_owned() } else { name.to_owned() };
+    if text("alg").is_some_and(|named| one_name(named) != one_name(algorithm)) {
+        return None;
+    }
+    let (message, signature) = token.rsplit_once('.')?;
+    let (_, claims) = message.split_once('.')?;
+    let (message, signature) = (message.as_bytes(), URL_SAFE_NO_PAD.decode(signature).ok()?);
+    let valid = match (text("kty")?, algorithm) {
+        ("EC", "ES256") => {
+            // An uncompressed point.
+            let point = [&[4], bytes("x")?.as_slice(), bytes("y")?.as_slice()].concat();
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, &signature)
+        }
+        ("OKP", "EdDSA" | "Ed25519") => {
+            UnparsedPublicKey::new(&ED25519, bytes("x")?).verify(message, &signature)
+        }
+        ("RSA", "RS256" | "PS256") => {
+            let public = RsaPublicKeyComponents { n: bytes("n")?, e: bytes("e")? };
+            let scheme =
+                if algorithm == "RS256" { &RSA_PKCS1_2048_8192_SHA256 } else { &RSA_PSS_2048_8192_SHA256 };
+            public.verify(scheme, message, &signature)
+        }
+        _ => return None,
+    };
+    valid.ok()?;
+    URL_SAFE_NO_PAD.decode(claims).ok()
 }
 
 #[cfg(test)]

@@ -33,8 +33,4 @@ impl Random {
         let millis = u64::try_from(now).unwrap_or_default();
         Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid().to_string()
     }
-
-    pub(crate) fn source(&self) -> &SystemRandom {
-        &self.0
-    }
 }

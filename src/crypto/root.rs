@@ -4,6 +4,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
 use super::sealed::Sealer;
+use crate::config::Config;
 use crate::config::secret::Secret;
 
 /// Every derived key.
@@ -16,6 +17,8 @@ pub struct RootKeys {
     pub cookies: Sealer,
     /// Derives the secret of a refresh token from its predecessor's.
     pub refresh_tokens: hmac::Key,
+    /// Knows the operator's own commands.
+    pub operator: hmac::Key,
     /// Hashes user codes: too short for a plain hash to hide them.
     pub user_codes: hmac::Key,
 }
@@ -29,30 +32,45 @@ impl KeyType for Length32 {
 }
 
 impl RootKeys {
-    /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info.
+    /// Derives every key (HKDF-SHA256, RFC 5869) with its purpose as the info. What was sealed under the previous root
+    /// secret still opens; nothing is sealed, hashed or derived with it any more.
     #[must_use]
-    pub fn derive(root_secret: &[u8], encryption_keys: &[Secret<Vec<u8>>]) -> Self {
-        let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
-        let derive = |purpose: &'static str| {
-            let mut key = [0; 32];
-            let info = [purpose.as_bytes()];
-            // Expanding to 32 bytes is within every bound that HKDF has, so this cannot fail.
-            if let Ok(output) = extracted.expand(&info, Length32) {
-                let _ = output.fill(&mut key);
-            }
-            key
+    pub fn derive(root_secret: &[u8], previous: Option<&[u8]>, encryption_keys: &[Secret<Vec<u8>>]) -> Self {
+        let derive = |purpose: &'static str| derive(root_secret, purpose);
+        let ring = |purpose: &'static str| -> Vec<[u8; 32]> {
+            let old = previous.map(|previous| self::derive(previous, purpose));
+            std::iter::once(derive(purpose)).chain(old).collect()
         };
         let given = encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok());
-        // The derived key stands last: what was sealed before ENCRYPTION_KEY was set still opens.
-        let ring: Vec<[u8; 32]> = given.chain([derive("stored secrets")]).collect();
+        // The derived keys stand last: what was sealed before ENCRYPTION_KEY was set still opens.
+        let stored: Vec<[u8; 32]> = given.chain(ring("stored secrets")).collect();
         Self {
-            stored_secrets: Sealer::new(&ring),
-            signing_keys: Sealer::new(&[derive("signing keys")]),
-            cookies: Sealer::new(&[derive("cookies")]),
+            stored_secrets: Sealer::new(&stored),
+            signing_keys: Sealer::new(&ring("signing keys")),
+            cookies: Sealer::new(&ring("cookies")),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
+            operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
             user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
         }
     }
+
+    /// The keys that the settings give.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let previous = config.previous_root_secret.as_ref().map(|secret| secret.expose().as_slice());
+        Self::derive(config.root_secret.expose(), previous, &config.encryption_keys)
+    }
+}
+
+fn derive(root_secret: &[u8], purpose: &'static str) -> [u8; 32] {
+    let mut key = [0; 32];
+    let info = [purpose.as_bytes()];
+    let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
+    // Expanding to 32 bytes is within every bound that HKDF has, so this cannot fail.
+    if let Ok(output) = extracted.expand(&info, Length32) {
+        let _ = output.fill(&mut key);
+    }
+    key
 }
 
 #[cfg(test)]
@@ -62,7 +80,7 @@ mod tests {
 
     fn keys(ring: &[u8]) -> RootKeys {
         let ring: Vec<_> = ring.iter().map(|byte| Secret::new(vec![*byte; 32])).collect();
-        RootKeys::derive(b"a root secret of sufficient length", &ring)
+        RootKeys::derive(b"a root secret of sufficient length", None, &ring)
     }
 
     #[test]

@@ -37,6 +37,12 @@ impl Sealer {
         Some([id.as_slice(), &nonce, &body].concat())
     }
 
+    /// Whether something was sealed with the key that seals now.
+    #[must_use]
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        self.keys.first().is_some_and(|(id, _)| sealed.starts_with(id))
+    }
+
     /// Opens what was sealed for the same `context`; `None` for anything else.
     #[must_use]
     pub fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
@@ -85,6 +91,7 @@ mod tests {
         let ring = Sealer::new(&[[2; 32], [1; 32]]);
         let sealed = old.seal(&random, "x", b"kept").unwrap();
         assert_eq!(ring.open("x", &sealed).as_deref(), Some(b"kept".as_slice()));
+        assert!(old.is_current(&sealed) && !ring.is_current(&sealed));
         assert_eq!(old.open("x", &ring.seal(&random, "x", b"new").unwrap()), None);
     }
 }

@@ -21,6 +21,10 @@ pub enum TokenKind {
     Invitation,
     /// RFC 6749, section 2.3.1.
     ClientSecret,
+    /// The cookie of a browser that is signed in to a realm.
+    BrowserSession,
+    /// RFC 9126, section 2.2.
+    PushedRequest,
 }
 
 impl TokenKind {
@@ -31,6 +35,8 @@ impl TokenKind {
             Self::RefreshToken => 3,
             Self::Invitation => 4,
             Self::ClientSecret => 5,
+            Self::BrowserSession => 6,
+            Self::PushedRequest => 10,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A logout token on its way to a service (OpenID Connect Back-Channel Logout 1.0).
 
 use gatehouse_actors::clock::Millis;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::ended_sessions::{LogoutTarget, LogoutTargetOfService};
 use gatehouse_actors::data::outbox::Delivery;
 use gatehouse_actors::outbox::Outcome;
@@ -58,7 +59,9 @@ fn request(
     let ended: Ended = serde_json::from_str(&delivery.payload).map_err(|error| error.to_string())?;
     let now = app.clock.now();
     let claims = claims(&app.base_url, &target.client_id, &ended, (now, &app.random.uuid(now)));
-    let token = app.signing_keys.sign(TokenType::Logout, &claims).map_err(|error| error.to_string())?;
+    let algorithm = SigningAlgorithm::parse(&target.algorithm).unwrap_or_default();
+    let token = app.signing_keys.sign_with(algorithm, TokenType::Logout, &claims);
+    let token = token.map_err(|error| error.to_string())?;
     // Section 2.5.
     let body =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();

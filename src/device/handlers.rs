@@ -46,7 +46,7 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     let code = NewDeviceCode {
         org_id: service.org_id,
         service_id: service.id,
-        scope: scope::parse(params.get("scope"))?,
+        scope: scope::for_service(params.get("scope"), &service)?,
         requested_from: client_address(&request, &app.config.trusted_proxies)
             .map(|address| address.to_string())
             .unwrap_or_default(),

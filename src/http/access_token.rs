@@ -4,12 +4,21 @@
 //! ```text
 //! text -> genuine: signature, header, issuer, times (pure, our clock)
 //!      -> judge:   one read: session, user, service, organization, revoked or not
+//!      -> admit:   at a door of ours: the audience, and a proof when the token is bound to a key
 //! ```
 
-use gatehouse_actors::data::access_tokens::{AccessTokenStanding, TokenStanding};
+use actix_web::HttpRequest;
+use gatehouse_actors::clock::Millis;
+use gatehouse_actors::data::access_tokens::{AccessTokenStanding, JtiRevoked, TokenStanding};
+use gatehouse_actors::data::client_registration::AuthMethod;
+use gatehouse_actors::data::client_secrets::ClientSecretHash;
+use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use gatehouse_actors::data::sessions::Subject;
+use gatehouse_actors::error::StoreError;
 
-use crate::crypto::jwt::AccessClaims;
+use super::client::{self, Credential};
+use super::dpop::{self, PresentedToken};
+use crate::crypto::jwt::{AccessClaims, ClientClaims};
 use crate::error::{Code, Error};
 use crate::state::App;
 
@@ -90,25 +99,73 @@ pub async fn judge(app: &App, token: &str) -> Result<Judged, Refused> {
     let question = AccessTokenStanding { session_public_id: claims.sid.clone(), jti: claims.jti.clone() };
     let standing = app.store.read(question).await.map_err(|error| Refused::Unknown(error.into()))?;
     let standing = standing.ok_or(Refused::Void(Void::Ended))?;
-    stands(app, &claims, &standing).map_err(Refused::Void)?;
+    stands(&claims, &standing, app.clock.now()).map_err(Refused::Void)?;
     app.last_used.used(&app.store, standing.subject.session_id, app.clock.now());
     Ok(Judged { claims, subject: standing.subject })
 }
 
-fn stands(app: &App, claims: &AccessClaims, standing: &TokenStanding) -> Result<(), Void> {
+/// The same for who wants a door of ours opened: the token must be for us, and beside it a proof when it is bound to a key.
+pub async fn admit(
+    app: &App,
+    request: &HttpRequest,
+    presented: &PresentedToken<'_>,
+) -> Result<Judged, Error> {
+    let judged = judge(app, presented.token).await?;
+    // RFC 8707, section 2: what was asked for another resource is for that alone.
+    if app.audience(&judged.subject) != judged.claims.aud {
+        return Err(Void::Ended.into());
+    }
+    dpop::check_binding(app, request, presented, judged.claims.cnf.as_ref())?;
+    Ok(judged)
+}
+
+/// Whether the token of a service that acts for itself stands at this moment: with the service, its organization and the
+/// credential that it was issued under.
+pub async fn judge_client(app: &App, token: &str) -> Result<(ClientClaims, Service), Refused> {
+    let void = |void| Refused::Void(void);
+    let unknown = |error: StoreError| Refused::Unknown(error.into());
+    let claims =
+        app.signing_keys.verify_client_token(&app.base_url, token).map_err(|_| void(Void::NotGenuine))?;
+    let now = app.clock.now();
+    if claims.exp <= now.div_euclid(1000) {
+        return Err(void(Void::Expired));
+    }
+    if claims.iat > now.div_euclid(1000) + FUTURE_LEEWAY {
+        return Err(void(Void::NotGenuine));
+    }
+    let revoked = JtiRevoked { jti: claims.jti.clone() };
+    if app.store.read(revoked).await.map_err(unknown)? {
+        return Err(void(Void::Ended));
+    }
+    let question = ServiceByClientId { client_id: claims.client_id.clone() };
+    let service = app.store.read(question).await.map_err(unknown)?.ok_or(void(Void::Ended))?;
+    if !service.is_active() {
+        return Err(void(Void::NotActive(service.org_status)));
+    }
+    let works = match Credential::parse(&claims.client_credential) {
+        Some(Credential::Secret(id)) => {
+            let question = ClientSecretHash { id, service_id: service.id, now };
+            app.store.read(question).await.map_err(unknown)?.is_some() && service.auth_method.uses_secret()
+        }
+        Some(Credential::Key(thumbprint)) => {
+            service.auth_method == AuthMethod::PrivateKeyJwt && client::has_key(&service, &thumbprint)
+        }
+        None => false,
+    };
+    if works { Ok((claims, service)) } else { Err(void(Void::Ended)) }
+}
+
+fn stands(claims: &AccessClaims, standing: &TokenStanding, now: Millis) -> Result<(), Void> {
     let subject = &standing.subject;
     // A token of ours says the same as its session. One that does not was forged with a stolen key, or by a mistake.
-    let same = subject.user_public_id == claims.sub
-        && subject.client_id == claims.client_id
-        && app.audience(subject) == claims.aud;
-    if !same {
+    if subject.user_public_id != claims.sub || subject.client_id != claims.client_id {
         return Err(Void::Ended);
     }
     // Before the session is looked at: a suspension ends it, and what the client should hear is the suspension.
     if !subject.is_org_active() {
         return Err(Void::NotActive(subject.org_status.clone()));
     }
-    if standing.is_revoked || !subject.is_live(app.clock.now()) {
+    if standing.is_revoked || !subject.is_live(now) {
         return Err(Void::Ended);
     }
     Ok(())

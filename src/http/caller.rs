@@ -10,7 +10,8 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use gatehouse_actors::data::sessions::Subject;
 
-use super::access_token::{Judged, genuine, judge};
+use super::access_token::{Judged, admit, genuine};
+use super::dpop::{self, PresentedToken};
 use super::input::{Form, Input, Params, is_form};
 use crate::crypto::jwt::AccessClaims;
 use crate::error::{Code, Error};
@@ -52,7 +53,10 @@ impl Caller for TokenHolder {
     const NAME: &'static str = "TokenHolder";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let claims = genuine(app_of(request)?, bearer_token(request)?)?;
+        let app = app_of(request)?;
+        let presented = presented_token(request)?;
+        let claims = genuine(app, presented.token)?;
+        dpop::check_binding(app, request, &presented, claims.cnf.as_ref())?;
         Ok(Self { claims })
     }
 }
@@ -67,7 +71,7 @@ impl Caller for SignedIn {
     const NAME: &'static str = "SignedIn";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        let Judged { subject, .. } = judge(app_of(request)?, bearer_token(request)?).await?;
+        let Judged { subject, .. } = admit(app_of(request)?, request, &presented_token(request)?).await?;
         Ok(Self { subject })
     }
 }
@@ -83,7 +87,7 @@ impl Caller for Bearer {
     const NAME: &'static str = "Bearer";
 
     async fn identify(request: &HttpRequest) -> Result<Self, Error> {
-        Ok(Self { judged: judge(app_of(request)?, bearer_token(request)?).await? })
+        Ok(Self { judged: admit(app_of(request)?, request, &presented_token(request)?).await? })
     }
 
     async fn admit(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Error> {
@@ -101,7 +105,10 @@ impl Caller for Bearer {
             Some(_) if request.headers().contains_key(AUTHORIZATION) => {
                 Err(Error::bad_request("Send the access token once: in the header or in the form."))
             }
-            Some(token) => Ok(Self { judged: judge(app_of(request)?, token).await? }),
+            Some(token) => {
+                let presented = PresentedToken { token, with_proof: false };
+                Ok(Self { judged: admit(app_of(request)?, request, &presented).await? })
+            }
         }
     }
 }
@@ -131,8 +138,9 @@ pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     Ok(app)
 }
 
-/// RFC 6750, section 2.1: exactly one Authorization header, scheme in any case, then at least one blank.
-fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
+/// RFC 6750, section 2.1, and RFC 9449, section 7.1: exactly one Authorization header, scheme in any case, then at least
+/// one blank.
+fn presented_token(request: &HttpRequest) -> Result<PresentedToken<'_>, Error> {
     let missing = || Error::new(Code::Unauthorized, "An access token is needed: Authorization: Bearer …");
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let header = headers.next().ok_or_else(missing)?;
@@ -141,10 +149,11 @@ fn bearer_token(request: &HttpRequest) -> Result<&str, Error> {
     }
     let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
     let token = token.trim_start_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+    let with_proof = scheme.eq_ignore_ascii_case("dpop");
+    if token.is_empty() || !(with_proof || scheme.eq_ignore_ascii_case("bearer")) {
         return Err(missing());
     }
-    Ok(token)
+    Ok(PresentedToken { token, with_proof })
 }
 
 /// A request as a handler takes it: first the caller, then the input.

@@ -1,5 +1,7 @@
 //! The client of an OAuth request, authenticated when it is confidential (RFC 6749, section 2.3).
 
+use std::fmt;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use base64::Engine;
@@ -9,7 +11,9 @@ use gatehouse_actors::data::client_secrets::ClientSecretHash;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
 
+use super::client_assertion;
 use super::input::Params;
+use crate::crypto::thumbprint::thumbprint;
 use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
 use crate::state::App;
@@ -25,30 +29,96 @@ fn refused(message: &'static str) -> Error {
     Error::new(Code::InvalidClient, message)
 }
 
-/// Identifies the client: a public one by its name, a confidential one by its secret as well.
-pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Result<Service, Error> {
-    let Credentials { client_id, secret } = presented(request, params)?;
-    let service = app.store.read(ServiceByClientId { client_id }).await?;
-    let service = service.ok_or_else(|| refused("The client_id is not known."))?;
-    let chosen = service.registration.token_endpoint_auth_method;
-    match (service.auth_method, secret) {
-        (AuthMethod::None, None) => Ok(service),
-        (AuthMethod::None, Some(_)) => {
-            Err(refused("This client is public and has no secret: send client_id only."))
-        }
-        (AuthMethod::PrivateKeyJwt, _) => {
-            Err(refused("This client is confidential: authenticate with a client_assertion."))
-        }
-        (_, None) => Err(refused("This client is confidential: authenticate with its client_secret.")),
-        // RFC 7591, section 2: a method that was registered is the only one.
-        (_, Some((used, _))) if chosen.is_some_and(|chosen| chosen != used) => {
-            Err(refused("This client registered another way to send its client_secret."))
-        }
-        (_, Some((_, secret))) => {
-            check_secret(app, &service, &secret).await?;
-            Ok(service)
+/// What a client proved itself with. A token that it gets for itself dies with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// The secret in this row.
+    Secret(i64),
+    /// The registered key of this thumbprint.
+    Key(String),
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(id) => write!(f, "secret:{id}"),
+            Self::Key(thumbprint) => write!(f, "key:{thumbprint}"),
         }
     }
+}
+
+impl Credential {
+    /// Reads what [`fmt::Display`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("secret", id) => id.parse().ok().map(Self::Secret),
+            ("key", thumbprint) => Some(Self::Key(thumbprint.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a service registers the key of this thumbprint.
+#[must_use]
+pub fn has_key(service: &Service, named: &str) -> bool {
+    let keys = service.registration.jwks.as_ref().and_then(|set| set.get("keys")?.as_array());
+    keys.is_some_and(|keys| keys.iter().any(|key| thumbprint(key).as_deref() == Some(named)))
+}
+
+/// A client, and how it proved who it is; not at all when it is public.
+pub struct Authenticated {
+    /// The client.
+    pub service: Service,
+    /// What it proved itself with.
+    pub credential: Option<Credential>,
+}
+
+/// Identifies the client: a public one by its name, a confidential one by its credential as well.
+pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Result<Service, Error> {
+    authenticate(app, request, params).await.map(|client| client.service)
+}
+
+/// The same, and says what the client proved itself with.
+pub async fn authenticate(app: &App, request: &HttpRequest, params: &Params) -> Result<Authenticated, Error> {
+    if let Some(assertion) = client_assertion::presented(params)? {
+        // RFC 6749, section 2.3: no more than one authentication method in a request.
+        if request.headers().contains_key(AUTHORIZATION) || params.get("client_secret").is_some() {
+            return Err(Error::bad_request("Authenticate the client in one way only."));
+        }
+        let service = known(app, assertion.client_id.clone()).await?;
+        if service.auth_method != AuthMethod::PrivateKeyJwt {
+            return Err(refused("This client did not register private_key_jwt."));
+        }
+        let key = client_assertion::check(app, &service, &assertion).await?;
+        return Ok(Authenticated { service, credential: Some(Credential::Key(key)) });
+    }
+    let Credentials { client_id, secret } = presented(request, params)?;
+    let service = known(app, client_id).await?;
+    let chosen = service.registration.token_endpoint_auth_method;
+    let credential = match (service.auth_method, secret) {
+        (AuthMethod::None, None) => None,
+        (AuthMethod::None, Some(_)) => {
+            return Err(refused("This client is public and has no secret: send client_id only."));
+        }
+        (AuthMethod::PrivateKeyJwt, _) => {
+            return Err(refused("This client is confidential: authenticate with a client_assertion."));
+        }
+        (_, None) => {
+            return Err(refused("This client is confidential: authenticate with its client_secret."));
+        }
+        // RFC 7591, section 2: a method that was registered is the only one.
+        (_, Some((used, _))) if chosen.is_some_and(|chosen| chosen != used) => {
+            return Err(refused("This client registered another way to send its client_secret."));
+        }
+        (_, Some((_, secret))) => Some(Credential::Secret(check_secret(app, &service, &secret).await?)),
+    };
+    Ok(Authenticated { service, credential })
+}
+
+async fn known(app: &App, client_id: String) -> Result<Service, Error> {
+    let service = app.store.read(ServiceByClientId { client_id }).await?;
+    service.ok_or_else(|| refused("The client_id is not known."))
 }
 
 /// The client, where naming it is optional: none unless it sent a secret.
@@ -60,7 +130,8 @@ pub async fn identify_if_authenticated(
     let basic = request.headers().get(AUTHORIZATION).is_some_and(|header| {
         header.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
     });
-    if basic || params.get("client_secret").is_some() {
+    let asserted = params.get("client_assertion").is_some();
+    if basic || asserted || params.get("client_secret").is_some() {
         return identify(app, request, params).await.map(Some);
     }
     Ok(None)
@@ -105,12 +176,13 @@ fn form_decode(text: &str) -> String {
     url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
-async fn check_secret(app: &App, service: &Service, text: &str) -> Result<(), Error> {
+/// The row of the secret, when it is one that works.
+async fn check_secret(app: &App, service: &Service, text: &str) -> Result<i64, Error> {
     let wrong = || refused("The client_secret is not valid (any more).");
     let Presented { id, secret } = parse(TokenKind::ClientSecret, text).ok_or_else(wrong)?;
     let question = ClientSecretHash { id, service_id: service.id, now: app.clock.now() };
     let expected = app.store.read(question).await?.ok_or_else(wrong)?;
-    if bool::from(sha256(&secret).ct_eq(&expected)) { Ok(()) } else { Err(wrong()) }
+    if bool::from(sha256(&secret).ct_eq(&expected)) { Ok(id) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -156,7 +156,8 @@ pub struct SecretPlace<'a> {
 
 impl SecretPlace<'_> {
     /// The associated data of the ciphertext, in a form that no two places share.
-    fn context(&self) -> String {
+    #[must_use]
+    pub fn context(&self) -> String {
         let Self { org_id, provider, version_id, client_id, issuer } = self;
         let place = serde_json::json!([org_id, provider.as_str(), version_id, client_id, issuer]);
         format!("oauth credential {place}")

@@ -44,14 +44,23 @@ impl CookieJar {
     /// Opens the cookie called `name`. A cookie that is missing, given twice, damaged or foreign is no cookie.
     #[must_use]
     pub fn open<T: DeserializeOwned>(self, sealer: &Sealer, request: &HttpRequest, name: &str) -> Option<T> {
+        let sealed = URL_SAFE_NO_PAD.decode(self.text(request, name)?).ok()?;
+        serde_json::from_slice(&sealer.open(name, &sealed)?).ok()
+    }
+
+    /// The value of the cookie called `name`. A cookie that is missing or given twice is no cookie.
+    #[must_use]
+    pub fn text<'r>(self, request: &'r HttpRequest, name: &str) -> Option<&'r str> {
         let full_name = self.name(name);
         let mut found = cookies(request).filter(|(key, _)| *key == full_name);
         let (_, text) = found.next()?;
-        if found.next().is_some() {
-            return None;
-        }
-        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        serde_json::from_slice(&sealer.open(name, &sealed)?).ok()
+        if found.next().is_some() { None } else { Some(text) }
+    }
+
+    /// A cookie whose value is opaque by itself, such as a token. It lives for `seconds`.
+    #[must_use]
+    pub fn plain(self, name: &str, value: String, seconds: i64) -> Cookie<'static> {
+        self.build(name, value, seconds)
     }
 
     /// The names, without prefix, of the request's cookies that begin with `prefix`.
@@ -107,7 +116,13 @@ mod tests {
     fn a_cookie_opens_beside_those_of_other_programs_and_under_its_own_name_only() {
         let sealer = Sealer::new(&[[3; 32]]);
         let ours = JAR.seal(&sealer, &Random::default(), ("a", &7_u32), 60).unwrap();
-        assert!(ours.to_string().starts_with("__Host-a="));
+        let token = JAR.plain("a", "token".to_owned(), 60).to_string();
+        for cookie in [ours.to_string(), token] {
+            assert!(cookie.starts_with("__Host-a="), "{cookie}");
+            for attribute in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=60"] {
+                assert!(cookie.split("; ").any(|part| part == attribute), "no {attribute} in {cookie}");
+            }
+        }
         let value = ours.value().as_bytes();
         let header = |parts: &[&[u8]]| parts.concat();
         assert_eq!(opened(&sealer, &header(&[b"__Host-a=", value])), Some(7));

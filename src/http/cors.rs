@@ -40,7 +40,7 @@ impl Open {
     /// What is open at an address, with its methods. An address that is not named is closed.
     fn at(path: &str) -> Option<Self> {
         match path {
-            "/auth/token" | "/oauth/token" | "/oauth/revoke" => Some(Self::ToApps("POST")),
+            "/auth/token" | "/oauth/token" | "/oauth/par" | "/oauth/revoke" => Some(Self::ToApps("POST")),
             "/oauth/userinfo" => Some(Self::ToApps("GET, POST")),
             "/.well-known/jwks.json"
             | "/.well-known/openid-configuration"

@@ -34,13 +34,22 @@ impl Dialect {
             "/auth/token",
             "/auth/device/",
             "/oauth/token",
+            "/oauth/par",
             "/oauth/device_authorization",
             "/oauth/introspect",
             "/oauth/revoke",
             "/oauth/userinfo",
         ];
-        const PAGES: [&str; 7] =
-            ["/auth/", "/oauth/authorize", "/oauth/logout", "/activate", "/invitations/", "/dev", "/docs"];
+        const PAGES: [&str; 8] = [
+            "/auth/",
+            "/oauth/authorize",
+            "/oauth/consent",
+            "/oauth/logout",
+            "/activate",
+            "/invitations/",
+            "/dev",
+            "/docs",
+        ];
         if OAUTH.iter().any(|route| path.starts_with(route)) {
             return Self::OAuth;
         }
@@ -152,7 +161,7 @@ fn page(request: &HttpRequest, error: &Error) -> HttpResponse {
     respond(&page, status)
 }
 
-fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
+fn add_headers(headers: &mut HeaderMap, error: &Error, presented: Presented) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -166,7 +175,7 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, presented: bool) {
     }
 }
 
-fn challenge(error: &Error, presented: bool) -> Option<&'static str> {
+fn challenge(error: &Error, presented: Presented) -> Option<&'static str> {
     match (error.code, error.oauth_error) {
         // RFC 6750, section 3.1: the token is good, but not for this.
         (Code::Forbidden, Some("insufficient_scope")) => {
@@ -175,16 +184,39 @@ fn challenge(error: &Error, presented: bool) -> Option<&'static str> {
         (code, _) if code.row().1 != StatusCode::UNAUTHORIZED => None,
         // RFC 6749, section 5.2.
         (Code::InvalidClient, _) => Some("Basic realm=\"gatehouse\""),
-        (_, Some("invalid_token")) => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
-        _ if presented => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
-        // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
-        _ => Some("Bearer realm=\"gatehouse\""),
+        // RFC 9449, section 7.1.
+        (_, Some("invalid_dpop_proof")) => Some(
+            "DPoP realm=\"gatehouse\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA Ed25519 RS256 PS256\"",
+        ),
+        (_, oauth_error) => match presented {
+            Presented::Bound => Some(
+                "DPoP realm=\"gatehouse\", error=\"invalid_token\", algs=\"ES256 EdDSA Ed25519 RS256 PS256\"",
+            ),
+            Presented::Bearer => Some("Bearer realm=\"gatehouse\", error=\"invalid_token\""),
+            Presented::Nothing if oauth_error == Some("invalid_token") => {
+                Some("Bearer realm=\"gatehouse\", error=\"invalid_token\"")
+            }
+            // RFC 6750, section 3.1: no error code when no token was presented, or something else than a token.
+            Presented::Nothing => Some("Bearer realm=\"gatehouse\""),
+        },
     }
 }
 
-fn presented_token(request: &HttpRequest) -> bool {
+/// What kind of token a request presents.
+#[derive(Clone, Copy)]
+enum Presented {
+    Nothing,
+    Bearer,
+    Bound,
+}
+
+fn presented_token(request: &HttpRequest) -> Presented {
     let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(|text| text.get(..7)).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
+    match value.and_then(|text| text.split_once(' ')) {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => Presented::Bearer,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("dpop") => Presented::Bound,
+        _ => Presented::Nothing,
+    }
 }
 
 fn request_id(request: &HttpRequest) -> String {

@@ -17,6 +17,9 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// The largest number of parameters.
 const PARAMETER_LIMIT: usize = 64;
 
+/// What may be given several times: RFC 8707, section 2, says so.
+const REPEATABLE: [&str; 1] = ["resource"];
+
 /// Named text values, each name once (RFC 6749, section 3.1: parameters must not be included more than once).
 #[derive(Clone, Default)]
 pub struct Params(Vec<(String, String)>);
@@ -48,13 +51,14 @@ impl Params {
         Self::from_pairs(members.into_iter())
     }
 
-    fn from_pairs(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+    /// Named values from wherever they come.
+    pub fn from_pairs(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in pairs {
             if params.len() == PARAMETER_LIMIT {
                 return Err(Error::bad_request("There are too many parameters."));
             }
-            if params.iter().any(|(known, _)| *known == name) {
+            if !REPEATABLE.contains(&name.as_str()) && params.iter().any(|(known, _)| *known == name) {
                 return Err(Error::bad_request("A parameter is given more than once."));
             }
             params.push((name, value));
@@ -71,6 +75,18 @@ impl Params {
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
             .filter(|v| !v.is_empty())
+    }
+
+    /// Every value of `name` that is not empty.
+    pub fn get_all<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {
+        let named = self.0.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The parameters, as a list of pairs.
+    #[must_use]
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
     }
 
     /// The value of `name`, or the error that says it is missing.
@@ -107,6 +123,14 @@ impl<'de> Deserialize<'de> for JsonObject {
                         Value::Number(number) => members.push((name, number.to_string())),
                         Value::Bool(flag) => members.push((name, flag.to_string())),
                         Value::Null => {}
+                        Value::Array(list) if REPEATABLE.contains(&name.as_str()) => {
+                            for item in list {
+                                let Value::String(text) = item else {
+                                    return Err(serde::de::Error::custom("not a text"));
+                                };
+                                members.push((name.clone(), text));
+                            }
+                        }
                         Value::Array(_) | Value::Object(_) => {
                             return Err(serde::de::Error::custom("nested value"));
                         }

@@ -5,26 +5,28 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gatehouse_actors::data::authorization_codes::NewAuthorizationCode;
+use gatehouse_actors::data::browser_sessions::NewBrowserSession;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
 use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
 use gatehouse_actors::data::provider_grants::NewGrant;
 use gatehouse_actors::data::services::ServiceById;
 use gatehouse_actors::data::sign_in::{
-    ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
+    Authorized, ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::error::OpError;
 use subtle::ConstantTimeEq;
 
-use super::departure::{callback_of, error_redirect, provider_failed};
+use super::consent::{self, Realm};
+use super::departure::{callback_of, provider_failed};
 use super::state::{LoginState, Purpose, WebRequest};
-use super::{failure, linking};
+use super::{answer, failure, linking};
 use crate::config::provider::ProviderKind;
-use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
+use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::{Code, Error};
 use crate::http::activation::{self, Activation};
 use crate::http::address::seen_from;
+use crate::http::browser_session;
 use crate::http::connection::{self, Connection, http_client};
 use crate::http::email;
 use crate::http::input::Params;
@@ -36,6 +38,9 @@ use crate::pages::{EmailInUse, respond};
 use crate::state::App;
 use crate::upstream::{CallbackExchange, ExternalIdentity, Provider, SignIn, UpstreamTokens};
 use crate::vault::{self, Place};
+
+/// A provider's clock may differ from ours by this many seconds.
+const CLOCK_LEEWAY: i64 = 60;
 
 /// Which callback was called: its state must have been made for it.
 pub(super) struct Callback<'a> {
@@ -54,13 +59,18 @@ pub(super) async fn arrive(
 ) -> Result<HttpResponse, Error> {
     let login = open_state(app, request, callback, params)?;
     claim(app, &login).await?;
-    let mut response = match params.get("code") {
+    let outcome = match params.get("code") {
         // RFC 6749, section 4.1.2.1: the person or the provider said no.
         None => {
             failure::note(app, request, &login, failure::of_provider_error(params.get("error"))).await;
-            cancelled(app, &login)
+            cancelled(&login, params.get("error"))
         }
-        Some(code) => signed_in(app, request, &login, (code, params.get("iss"))).await?,
+        Some(code) => signed_in(app, request, &login, (code, params.get("iss"))).await,
+    };
+    let mut response = match (outcome, &login.purpose) {
+        (Ok(response), _) => response,
+        (Err(error), Purpose::Web(web)) if is_for_app(&error) => answer::error(app, &web.destination, &error),
+        (Err(error), _) => return Err(error),
     };
     let used = app.cookies.remove(&LoginState::cookie_name(&login.state));
     response.add_cookie(&used).map_err(Error::internal)?;
@@ -100,16 +110,36 @@ async fn claim(app: &App, login: &LoginState) -> Result<(), Error> {
     })
 }
 
-fn cancelled(app: &App, login: &LoginState) -> HttpResponse {
-    let denied = Error::new(Code::AccessDenied, "The sign-in was cancelled at the provider.");
+/// What an app can act on goes to the app. A service or an organization that is gone in the meantime has no app, and
+/// what only the person can do something about is told to the person.
+fn is_for_app(error: &Error) -> bool {
+    match error.code {
+        Code::OAuthError | Code::AccessDenied | Code::ServiceUnavailable | Code::InternalServerError => true,
+        _ => error.oauth_error.is_some(),
+    }
+}
+
+fn cancelled(login: &LoginState, error: Option<&str>) -> Result<HttpResponse, Error> {
     match &login.purpose {
-        Purpose::Web(web) => error_redirect(app, &web.destination, &denied),
+        Purpose::Web(_) => Err(no_code(error)),
         Purpose::Device { user_code, .. } => {
-            see_other(&with_params("/activate", &[("user_code", user_code)]))
+            Ok(see_other(&with_params("/activate", &[("user_code", user_code)])))
         }
-        Purpose::Invitation { token } => see_other(&invitation::accept_path(token)),
-        Purpose::Link { .. } => linking::cancelled(login),
-        Purpose::LinkProof => see_other(CONFIRM_PATH),
+        Purpose::Invitation { token } => Ok(see_other(&invitation::accept_path(token))),
+        Purpose::Link { .. } => Ok(linking::cancelled(login)),
+        Purpose::LinkProof => Ok(see_other(CONFIRM_PATH)),
+    }
+}
+
+/// The provider's own words, in the two cases that mean something to somebody else; all others are a no.
+fn no_code(error: Option<&str>) -> Error {
+    let failed = |message| Error::new(Code::OAuthError, message);
+    match error {
+        Some("temporarily_unavailable") => {
+            failed("The sign-in provider is busy. Try again in a moment.").oauth("temporarily_unavailable")
+        }
+        Some("server_error") => failed("The sign-in provider failed. Try again in a moment."),
+        _ => Error::new(Code::AccessDenied, "The sign-in was cancelled at the provider."),
     }
 }
 
@@ -137,13 +167,17 @@ async fn signed_in(
             return Err(provider_failed(&error));
         }
     };
+    if let Purpose::Web(web) = &login.purpose {
+        check_age(login, web, sign_in.identity.auth_time)?;
+    }
     let SignIn { identity, tokens } = sign_in;
+    let amr = tame(&identity.amr);
     let mut arrival = arrival(app, request, login, identity);
     arrival.grant = grant(app, login, &arrival, tokens).await;
     let completed = match &login.purpose {
-        Purpose::Web(web) => complete_web(app, request, login, arrival, web).await,
+        Purpose::Web(web) => complete_web(app, request, login, (arrival, amr), web).await,
         Purpose::Device { device_code_id, user_code } => {
-            complete_device(app, login, arrival, (*device_code_id, user_code)).await
+            complete_device(app, login, (arrival, amr), (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
         Purpose::Link { session } => Ok(linking::arrived(app, login, session, arrival).await?),
@@ -255,41 +289,65 @@ fn claims(app: &App, request: &HttpRequest) -> Vec<NewClaim> {
     std::iter::repeat_with(claim).take(CLAIMS_PER_SIGN_IN).collect()
 }
 
+/// A provider that says when it authenticated the person must have done so recently enough. The person's time at the
+/// provider does not count, and the two clocks may differ.
+fn check_age(login: &LoginState, web: &WebRequest, auth_time: Option<i64>) -> Result<(), Error> {
+    let oldest = web.max_age.map(|max_age| login.started_at.div_euclid(1000) - max_age - CLOCK_LEEWAY);
+    match (auth_time, oldest) {
+        (Some(auth_time), Some(oldest)) if auth_time < oldest => {
+            let error = Error::bad_request("The provider did not ask the person to sign in again.");
+            Err(error.oauth("login_required"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a provider says of how a person authenticated (RFC 8176): a few short words.
+fn tame(amr: &[String]) -> Vec<String> {
+    let short = |word: &&String| word.len() <= 32 && word.bytes().all(|byte| byte.is_ascii_graphic());
+    amr.iter().filter(short).take(8).cloned().collect()
+}
+
+/// Hands the app its code, or asks for consent first, and signs the browser in.
 async fn complete_web(
     app: &App,
     request: &HttpRequest,
     login: &LoginState,
-    arrival: Arrival,
+    (arrival, amr): (Arrival, Vec<String>),
     web: &WebRequest,
 ) -> Result<HttpResponse, Incomplete> {
-    let secret: TokenSecret = app.random.bytes();
-    let code = NewAuthorizationCode {
-        secret_hash: sha256(&secret),
-        redirect_uri: web.destination.redirect_uri.clone(),
-        registered_uri: web.destination.registered_uri.clone(),
-        code_challenge: web.code_challenge.clone(),
-        scope: web.scope.clone(),
-        nonce: web.nonce.clone(),
-        seen_from: seen_from(app, request),
+    let (code_secret, browser_secret): (TokenSecret, TokenSecret) = (app.random.bytes(), app.random.bytes());
+    let complete = CompleteWebSignIn {
+        arrival,
+        service_id: login.service_id,
+        browser: NewBrowserSession {
+            secret_hash: sha256(&browser_secret),
+            amr,
+            replaces: browser_session::presented(app, request, &login.org_slug),
+        },
+        request: web.code_request(sha256(&code_secret), seen_from(app, request)),
     };
-    let complete = CompleteWebSignIn { arrival, service_id: login.service_id, code };
-    let id = app.store.write(complete).await?;
-    let code = compose(TokenKind::AuthorizationCode, id, &secret);
-    let mut params = vec![("code", code.as_str())];
-    if let Some(state) = &web.destination.state {
-        params.push(("state", state));
-    }
-    params.push(("iss", &app.base_url));
-    Ok(see_other(&with_params(&web.destination.redirect_uri, &params)))
+    let done = app.store.write(complete).await?;
+    let mut response = match done.authorized {
+        Authorized::Code(id) => answer::code(app, &web.destination, id, &code_secret),
+        Authorized::ConsentNeeded => {
+            let realm =
+                Realm { org_id: login.org_id, org_slug: &login.org_slug, service_id: login.service_id };
+            consent::ask(app, request, realm, (done.user_id, web))?
+        }
+    };
+    let cookie = browser_session::cookie(app, &login.org_slug, done.browser_session_id, &browser_secret);
+    response.add_cookie(&cookie).map_err(Error::internal)?;
+    Ok(response)
 }
 
 async fn complete_device(
     app: &App,
     login: &LoginState,
-    arrival: Arrival,
+    (arrival, amr): (Arrival, Vec<String>),
     (device_code_id, user_code): (i64, &str),
 ) -> Result<HttpResponse, Incomplete> {
-    let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id };
+    let complete = CompleteDeviceSignIn { arrival, service_id: login.service_id, device_code_id, amr };
     let user_id = app.store.write(complete).await?;
     let activation = Activation {
         device_code_id,
@@ -328,6 +386,10 @@ fn refused(login: &LoginState, refusal: SignInRefusal) -> Result<HttpResponse, E
             Err(Error::new(Code::NotFound, "This service does not exist any more."))
         }
         SignInRefusal::OrganizationNotActive(status) => Err(Error::not_active(&status)),
+        SignInRefusal::OtherUser => {
+            let error = Error::bad_request("Another person signed in than the id_token_hint names.");
+            Err(error.oauth("login_required"))
+        }
         SignInRefusal::CredentialChanged => Err(credential_changed()),
         SignInRefusal::DeviceCode(refusal) => Err(device_code_refused(refusal)),
         SignInRefusal::EmailInUse(in_use) => {

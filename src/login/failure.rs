@@ -57,6 +57,7 @@ pub(super) fn of_refusal(refusal: &SignInRefusal) -> &'static str {
         | SignInRefusal::DeviceCode(DeviceCodeRefusal::OrganizationNotActive) => "organization_not_active",
         SignInRefusal::CredentialChanged => "credential_changed",
         SignInRefusal::EmailInUse(_) => "email_in_use",
+        SignInRefusal::OtherUser => "other_user",
         SignInRefusal::DeviceCode(DeviceCodeRefusal::Expired) => "code_expired",
         SignInRefusal::DeviceCode(DeviceCodeRefusal::Decided) => "code_used",
         SignInRefusal::DeviceCode(DeviceCodeRefusal::ClaimedByOther) => "code_claimed_by_other",

@@ -10,7 +10,7 @@ use gatehouse_actors::data::services::ServiceByClientId;
 use gatehouse_actors::data::sessions::Subject;
 use gatehouse_actors::data::users::{Arrival, Profile};
 
-use super::departure::leave;
+use super::departure::{Departure, leave};
 use super::state::{LoginState, Purpose};
 use crate::config::provider::ProviderKind;
 use crate::error::{Code, Error};
@@ -21,6 +21,7 @@ use crate::http::linking::{self, CONFIRM_PATH, PendingLink, account_of};
 use crate::http::redirect::see_other;
 use crate::pages::{LinkOutcome, respond};
 use crate::state::App;
+use crate::upstream::Effort;
 
 type Answer = Result<HttpResponse, Error>;
 
@@ -59,7 +60,9 @@ async fn leave_as(
     let service = app.store.read(question).await?;
     let service =
         service.ok_or_else(|| Error::new(Code::NotFound, "This service does not exist any more."))?;
-    leave(app, request, connection, &service, purpose).await
+    let departure =
+        Departure { connection, service: &service, purpose, login_hint: None, effort: Effort::Any };
+    leave(app, request, departure).await
 }
 
 /// Back from the new provider. An account that signs nobody in waits for a proof and a decision.

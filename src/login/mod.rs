@@ -3,23 +3,37 @@
 //! ```text
 //! GET /auth/{provider}                    app or device -> handlers::start
 //! GET /auth/admin/{provider}              the same for the platform realm -> handlers::start_admin
-//! GET /oauth/authorize                    standard endpoint -> handlers::authorize -> one of the providers
-//!   start: find service -> request::web or device code -> departure::leave (seals state) -> provider
-//! GET /auth/link/{provider}               one more account for a user -> linking::start_link
-//! GET /auth/link/prove/{provider}         who is sitting there? -> linking::prove
+//!   start: find service -> request::asked or device code -> departure::leave (seals state) -> provider
+//! GET /oauth/authorize, POST              standard endpoint -> handlers::authorize -> authorize::authorize
+//!   service -> pushed::effective -> request::asked -> the browser's session -> rules::next_step
+//!     Continue: ContinueBrowserSession (write) -> app with code, or /oauth/consent (single sign-on)
+//!     SignIn:   one of the providers, or a page to choose
+//!     Refuse:   app with error
+//! POST /oauth/par                         the same request, pushed beforehand -> par::push
 //! GET /auth/{provider}/callback           -> handlers::callback
 //! GET /auth/{provider}/callback/{org}     an organization's own client -> handlers::callback_own
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
-//!   open state -> claim it (write) -> provider.sign_in -> complete (write) -> app with code, or a confirm page
-//!   (of a device: /activate/confirm; of an invitation: /invitations/confirm; of a link: /auth/link/confirm)
+//!   open state -> claim it (write) -> provider.sign_in -> complete (write), which signs the browser in
+//!     -> app with code, or a page that asks: /oauth/consent, /activate/confirm, /invitations/confirm
+//! GET /auth/link/{provider}               one more account for a user -> linking::start_link
+//! GET /auth/link/prove/{provider}         who is sitting there? -> linking::prove
+//!     -> /auth/link/confirm
+//! GET /oauth/consent, POST                may the service have it? -> consent::show, consent::decide
+//!     -> GrantConsent (write) -> app with code
 //! ```
 //! Starting writes nothing: the state is sealed into a cookie of this very browser, and a row appears only when a
-//! callback uses it up.
+//! callback uses it up. Every answer to an app leaves through `answer`.
 
+mod answer;
 mod arrival;
+mod authorize;
+pub mod consent;
 mod departure;
 mod failure;
 pub mod handlers;
 pub mod linking;
+pub mod par;
+mod pushed;
 mod request;
+mod rules;
 mod state;

@@ -10,8 +10,10 @@ use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::data::client_registration::{AuthMethod, SigningAlgorithm};
 use serde_json::{Value, json};
 
+use crate::crypto::client_keys::ALGORITHMS;
 use crate::crypto::token::sha256;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::scope;
@@ -40,28 +42,39 @@ pub async fn metadata(app: Data<App>, request: HttpRequest, _call: Call<Anonymou
         "issuer": base,
         "authorization_endpoint": format!("{base}/oauth/authorize"),
         "token_endpoint": format!("{base}/oauth/token"),
+        "pushed_authorization_request_endpoint": format!("{base}/oauth/par"),
         "device_authorization_endpoint": format!("{base}/oauth/device_authorization"),
         "userinfo_endpoint": format!("{base}/oauth/userinfo"),
         "introspection_endpoint": format!("{base}/oauth/introspect"),
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint_auth_methods_supported": [
+            "client_secret_basic", "client_secret_post", "private_key_jwt",
+        ],
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint": format!("{base}/oauth/revoke"),
-        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "end_session_endpoint": format!("{base}/oauth/logout"),
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "grant_types_supported": [
             "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code",
+            "client_credentials",
         ],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
+        "token_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::as_str),
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scope::SUPPORTED,
         "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "at_hash", "email", "email_verified",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "nonce", "sid", "at_hash", "email", "email_verified",
             "name", "picture",
         ],
         "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
         // OpenID Connect Back-Channel Logout, section 2.1.
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,

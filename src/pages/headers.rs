@@ -8,12 +8,12 @@ use actix_web::http::header::{
 const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// Shared by the three policies: nothing is allowed but our own stylesheet and inline pictures.
+/// Shared by all policies: nothing is allowed but our own stylesheet and inline pictures.
 macro_rules! csp {
-    ($form_action:literal $(, $more:literal)*) => {
+    ($($more:literal),*) => {
         concat!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action ", $form_action,
-            "; base-uri 'none'; frame-ancestors 'none'" $(, "; ", $more)*
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+            $(, "; ", $more)*
         )
     };
 }
@@ -29,20 +29,37 @@ pub enum Policy {
     /// developed, which is another origin; browsers hold `form-action` against those redirects, so it is open to
     /// any http or https address (a host list could not name `[::1]`).
     DevProvider,
+    /// A form whose answer leads to an app. Browsers hold `form-action` also against the redirects that follow, those
+    /// of the app among them, and a list could name neither them nor the schemes of native apps; so there is none.
+    Handover,
+    /// The form that posts an answer to an app: the same, and the one script that sends it, by its hash.
+    FormPost,
 }
 
 impl Policy {
     fn content_security(self) -> &'static str {
         match self {
-            Self::Hosted => csp!("'self'"),
+            Self::Hosted => csp!("form-action 'self'"),
             Self::Demo => csp!(
-                "'self'",
+                "form-action 'self'",
                 "script-src 'self'",
                 "connect-src 'self'",
                 "require-trusted-types-for 'script'",
                 "trusted-types 'none'"
             ),
-            Self::DevProvider => csp!("'self' http: https:"),
+            Self::DevProvider => csp!("form-action 'self' http: https:"),
+            Self::Handover => csp!(),
+            Self::FormPost => csp!("script-src 'sha256-ePniVEkSivX/c7XWBGafqh8tSpiRrKiqYeqbG7N1TOE='"),
+        }
+    }
+
+    fn referrer(self) -> &'static str {
+        match self {
+            // Tells other origins nothing, as `no-referrer` would; but under `no-referrer` browsers send `Origin: null`
+            // with our own forms (Fetch, "append a request `Origin` header"), and the Origin check would refuse them.
+            Self::Hosted | Self::Demo | Self::DevProvider | Self::Handover => "same-origin",
+            // The form goes to another origin, which may want to see ours, and no more than that.
+            Self::FormPost => "strict-origin",
         }
     }
 }
@@ -54,9 +71,7 @@ pub fn page_headers(policy: Policy) -> [(HeaderName, &'static str); 7] {
         // Pages show codes, accounts and anti-forgery values: RFC 9111 section 5.2.2.5.
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, policy.content_security()),
-        // Tells other origins nothing, as `no-referrer` would; but under `no-referrer` browsers send `Origin: null`
-        // with our own forms (Fetch, "append a request `Origin` header"), and the Origin check would refuse them.
-        (REFERRER_POLICY, "same-origin"),
+        (REFERRER_POLICY, policy.referrer()),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // For browsers that do not know frame-ancestors: a framed approve button can be clicked unknowingly.
         (X_FRAME_OPTIONS, "DENY"),

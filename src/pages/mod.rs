@@ -153,6 +153,53 @@ pub struct ChooseProvider {
     pub providers: Vec<ProviderChoice>,
 }
 
+/// One word of a scope and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeRow {
+    /// The word itself.
+    pub name: String,
+    /// What it lets the service do, as the organization or this server describes it; may be empty.
+    pub description: String,
+}
+
+/// `GET /oauth/consent`: may this service have what it asks for? Answer it with [`Policy::Handover`].
+#[derive(Clone, Template)]
+#[template(path = "consent.html")]
+pub struct Consent {
+    /// The service that asks.
+    pub service_name: String,
+    /// The organization that runs the service.
+    pub organization_name: String,
+    /// The account, by e-mail or name.
+    pub account: String,
+    /// The provider that the person signed in with.
+    pub account_provider: String,
+    /// What the service asks for.
+    pub scopes: Vec<ScopeRow>,
+    /// Whether it belongs to somebody else than the organization.
+    pub is_third_party: bool,
+    /// Where the person goes afterwards, as a host.
+    pub destination: String,
+    /// Names the question in the form.
+    pub ticket: String,
+    /// The anti-forgery value of the hidden field `csrf`. A secret of this browser, hence no `Debug`.
+    pub csrf: String,
+}
+
+/// The script of [`FormPost`]. Its hash stands in [`Policy::FormPost`].
+pub(crate) const FORM_POST_SCRIPT: &str = "document.forms[0].submit()";
+
+/// The answer to an app as a form that posts itself, or is posted by a button where scripts do not run. Answer it with
+/// [`Policy::FormPost`]. Holds codes, hence no `Debug`.
+#[derive(Clone, Template)]
+#[template(path = "form_post.html")]
+pub struct FormPost {
+    /// The app's redirect URI.
+    pub action: String,
+    /// Names and values.
+    pub fields: Vec<(String, String)>,
+}
+
 /// `GET /invitations/accept?token=`: who invites whom to what, and how to go on.
 #[derive(Debug, Clone, Template)]
 #[template(path = "invitation.html")]
@@ -253,6 +300,25 @@ pub struct LinkOutcome {
     pub provider: String,
     /// What the user is known by.
     pub account: String,
+}
+
+/// `GET /oauth/logout` when nothing proves that the person asked: do you want to sign out? Answer it with
+/// [`Policy::Handover`].
+#[derive(Clone, Template)]
+#[template(path = "sign_out.html")]
+pub struct SignOutQuestion {
+    /// The service that sent the person here, if one did.
+    pub service_name: Option<String>,
+    /// The anti-forgery value of the hidden field `csrf`. A secret of this browser, hence no `Debug`.
+    pub csrf: String,
+}
+
+/// The person is signed out, or chose to stay.
+#[derive(Debug, Clone, Template)]
+#[template(path = "signed_out.html")]
+pub struct SignedOut {
+    /// False when the person chose to stay signed in.
+    pub signed_out: bool,
 }
 
 /// Any failure that a person sees, such as a redirect URI that is not registered or a login that expired.

@@ -3,6 +3,8 @@
 
 use super::*;
 use actix_web::{body::to_bytes, http::header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 const HOSTILE: &str = "\"><script>alert('x')</script><img src=x onerror=alert(1)>{{7*7}}&amp;\u{202E}gnp.exe";
 const LONG: &str = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft Süd";
@@ -70,6 +72,24 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         organization_name: or("Example Shipping"),
         providers: providers(text),
     };
+    let consent = Consent {
+        service_name: or("Harbor Reports"),
+        organization_name: or("Example Shipping"),
+        account: or("ada@example.com"),
+        account_provider: or("GitHub"),
+        scopes: vec![
+            ScopeRow { name: or("openid"), description: or("Know that it is you") },
+            ScopeRow { name: or("reports.read"), description: String::new() },
+        ],
+        is_third_party: true,
+        destination: or("reports.example"),
+        ticket: or("q7i0kq3y0sP"),
+        csrf: or("kq3y0sPq7i0"),
+    };
+    let form_post = FormPost {
+        action: or("https://app.example/callback"),
+        fields: vec![("code".to_owned(), or("c0de")), ("state".to_owned(), or("s"))],
+    };
     let in_use = EmailInUse {
         email: or("ada@example.com"),
         existing_provider: or("GitHub"),
@@ -97,6 +117,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
             "No device is waiting with this code. It may have expired: start again on your device.",
         )),
     };
+    let sign_out = SignOutQuestion { service_name: Some(or("Harbor")), csrf: or("kq3y0sPq7i0") };
     let empty = EnterCode { prefilled: String::new(), error: None };
     [
         ("enter_code", empty.render()),
@@ -114,6 +135,11 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("linked", link_outcome(true).render()),
         ("not_linked", link_outcome(false).render()),
         ("dev_demo", demo.render()),
+        ("consent", consent.render()),
+        ("form_post", form_post.render()),
+        ("sign_out", sign_out.render()),
+        ("signed_out", SignedOut { signed_out: true }.render()),
+        ("still_signed_in", SignedOut { signed_out: false }.render()),
     ]
     .into_iter()
     .map(|(name, html)| (name, html.unwrap()))
@@ -206,6 +232,9 @@ fn no_page_needs_what_its_policy_forbids() {
         if name == "dev_demo" {
             assert_eq!(scripts.len(), 1);
             assert!(scripts.iter().all(|tag| attribute(tag, "src").is_some()), "{name}: inline script");
+        } else if name == "form_post" {
+            assert_eq!(scripts.len(), 1);
+            assert!(html.contains(&format!("<script>{FORM_POST_SCRIPT}</script>")), "{name}: another script");
         } else {
             assert!(scripts.is_empty(), "{name}: hosted pages work without script");
         }
@@ -236,8 +265,13 @@ fn the_script_never_turns_data_into_markup() {
 #[test]
 fn answers_carry_the_headers_of_their_policy() {
     let page = EnterCode { prefilled: String::new(), error: None };
-    for (policy, has_script) in [(Policy::Hosted, false), (Policy::DevProvider, false), (Policy::Demo, true)]
-    {
+    for (policy, has_script) in [
+        (Policy::Hosted, false),
+        (Policy::DevProvider, false),
+        (Policy::Handover, false),
+        (Policy::Demo, true),
+        (Policy::FormPost, true),
+    ] {
         let response = respond_with(&page, StatusCode::BAD_REQUEST, policy);
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         let value = |name| response.headers().get(name).unwrap().to_str().unwrap();
@@ -250,6 +284,14 @@ fn answers_carry_the_headers_of_their_policy() {
         assert!(!csp.contains("unsafe"), "{csp}");
         assert_eq!(csp.contains("script-src"), has_script, "{csp}");
     }
+}
+
+#[test]
+fn the_policy_names_the_one_script_that_posts_a_form() {
+    let hash = STANDARD.encode(crate::crypto::token::sha256(FORM_POST_SCRIPT.as_bytes()));
+    let policy =
+        page_headers(Policy::FormPost).into_iter().find(|(name, _)| name == "content-security-policy");
+    assert!(policy.unwrap().1.ends_with(&format!("; script-src 'sha256-{hash}'")));
 }
 
 #[derive(Template)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET    /api/platform/tiers                        -> tiers
+//! PATCH  /api/platform/tiers/{id}                   -> tiers::set_price   the price at Stripe
 //! GET    /api/platform/organizations                -> list      status, tier_id, search, page/limit or offset
 //! POST   /api/platform/organizations/{id}/approve   -> approve   pending -> active
 //! POST   /api/platform/organizations/{id}/reject    -> reject    pending -> rejected
@@ -14,4 +15,5 @@
 
 pub mod handlers;
 pub mod owners;
+pub mod tiers;
 mod view;

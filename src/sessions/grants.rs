@@ -8,6 +8,7 @@ use gatehouse_actors::data::device_codes::{
 use gatehouse_actors::data::login_events::NoteRefusedCode;
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sessions::{NewSession, RefreshRefusal, RotateRefreshToken, Rotation};
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::error::OpError;
 
 use super::view::Granted;
@@ -15,6 +16,7 @@ use crate::crypto::token::{
     Presented, TokenKind, TokenSecret, code_challenge, is_code_verifier, parse, sha256, successor,
 };
 use crate::error::{Code, Error};
+use crate::http::audience;
 use crate::http::input::Params;
 use crate::http::management::audit_context;
 use crate::http::scope;
@@ -25,6 +27,7 @@ pub(super) async fn authorization_code(
     app: &App,
     params: &Params,
     client: &Service,
+    dpop_jkt: Option<String>,
 ) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The code is not valid (any more).");
     let code = params.required("code")?;
@@ -36,6 +39,7 @@ pub(super) async fn authorization_code(
     if !verifier.map_or(client.is_confidential, is_code_verifier) {
         return Err(Error::invalid_grant("The code_verifier does not match."));
     }
+    let resources = audience::requested(params, client)?;
     let refresh_secret: TokenSecret = app.random.bytes();
     let redeem = RedeemAuthorizationCode {
         id,
@@ -44,7 +48,8 @@ pub(super) async fn authorization_code(
         redirect_uri,
         code_challenge: verifier.map(code_challenge),
         client_authenticated: client.is_confidential,
-        session: new_session(app, &refresh_secret),
+        asked: TokenBinding { dpop_jkt: dpop_jkt.clone(), resources: resources.clone() },
+        session: new_session(app, &refresh_secret, TokenBinding::default()),
         now: app.clock.now(),
     };
     let redemption = match app.store.write(redeem).await {
@@ -55,16 +60,20 @@ pub(super) async fn authorization_code(
             return Err(match refusal {
                 CodeRefusal::CodeVerifier => Error::invalid_grant("The code_verifier does not match."),
                 CodeRefusal::RedirectUri => Error::invalid_grant("The redirect_uri does not match."),
+                CodeRefusal::OtherKey => wrong_key(),
+                CodeRefusal::OtherResource => audience::invalid_target(),
                 CodeRefusal::Unknown
                 | CodeRefusal::OtherClient
                 | CodeRefusal::Expired
-                | CodeRefusal::OrganizationNotActive => invalid(),
+                | CodeRefusal::OrganizationNotActive
+                | CodeRefusal::SignedOut => invalid(),
             });
         }
     };
     match redemption {
         CodeRedemption::Granted { grant, nonce } => {
-            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce })
+            let resources = audience::within(&grant.binding, resources)?;
+            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce, resources, dpop_jkt })
         }
         CodeRedemption::Replayed => {
             log::warn!(client_id = client.client_id.as_str(); "authorization code replayed, session ended");
@@ -82,7 +91,10 @@ async fn note_refused(app: &App, (code_id, secret_hash): (i64, [u8; 32]), refusa
         CodeRefusal::Expired => "code_expired",
         CodeRefusal::RedirectUri => "redirect_uri",
         CodeRefusal::CodeVerifier => "code_verifier",
+        CodeRefusal::OtherKey => "dpop_key",
+        CodeRefusal::OtherResource => "resource",
         CodeRefusal::OrganizationNotActive => "organization_not_active",
+        CodeRefusal::SignedOut => "signed_out",
     };
     let now = app.clock.now();
     let note = NoteRefusedCode { public_id: app.random.uuid(now), code_id, secret_hash, reason, now };
@@ -92,7 +104,12 @@ async fn note_refused(app: &App, (code_id, secret_hash): (i64, [u8; 32]), refusa
 }
 
 /// RFC 8628, section 3.4.
-pub(super) async fn device_code(app: &App, params: &Params, client: &Service) -> Result<Granted, Error> {
+pub(super) async fn device_code(
+    app: &App,
+    params: &Params,
+    client: &Service,
+    dpop_jkt: Option<String>,
+) -> Result<Granted, Error> {
     let unknown = || Error::invalid_grant("The device_code is not valid.");
     let Presented { id, secret } =
         parse(TokenKind::DeviceCode, params.required("device_code")?).ok_or_else(unknown)?;
@@ -110,17 +127,22 @@ pub(super) async fn device_code(app: &App, params: &Params, client: &Service) ->
     if code.status == DeviceCodeStatus::Pending {
         return Err(pending(&code, now));
     }
+    let resources = audience::requested(params, client)?;
+    let binding = TokenBinding {
+        dpop_jkt: dpop_jkt.clone().filter(|_| !client.is_confidential),
+        resources: resources.clone(),
+    };
     let refresh_secret: TokenSecret = app.random.bytes();
     let redeem = RedeemDeviceCode {
         id,
         secret_hash,
         client_id: client.client_id.clone(),
-        session: new_session(app, &refresh_secret),
+        session: new_session(app, &refresh_secret, binding),
         now,
     };
     match app.store.write(redeem).await {
         Ok(DeviceRedemption::Granted(grant)) => {
-            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce: None })
+            Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce: None, resources, dpop_jkt })
         }
         Ok(DeviceRedemption::Replayed) => {
             log::warn!(client_id = client.client_id.as_str(); "device code replayed, session ended");
@@ -157,17 +179,21 @@ pub(super) async fn refresh(
     request: &HttpRequest,
     params: &Params,
     client: Option<&Service>,
+    dpop_jkt: Option<String>,
 ) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The refresh_token is not valid (any more). Sign in again.");
     let token = params.required("refresh_token")?;
     let Presented { id, secret } = parse(TokenKind::RefreshToken, token).ok_or_else(invalid)?;
-    let requested_scope = params.get("scope").map(|text| scope::parse(Some(text))).transpose()?;
+    let requested_scope = params.get("scope").map(scope::normalize);
+    // Without a client its registration is not known; then the token is for what the sign-in was for.
+    let resources = client.map_or_else(|| Ok(Vec::new()), |client| audience::requested(params, client))?;
     let refresh_secret = successor(&app.keys.refresh_tokens, &secret);
     let rotate = RotateRefreshToken {
         id,
         secret_hash: sha256(&secret),
         successor_hash: sha256(&refresh_secret),
         client_id: client.map(|client| client.client_id.clone()),
+        asked: TokenBinding { dpop_jkt: dpop_jkt.clone(), resources: resources.clone() },
         requested_scope: requested_scope.clone(),
         now: app.clock.now(),
         audit: audit_context(app, request, None),
@@ -180,6 +206,8 @@ pub(super) async fn refresh(
             RefreshRefusal::ScopeTooWide => {
                 Error::bad_request("The scope is wider than what was granted.").oauth("invalid_scope")
             }
+            RefreshRefusal::OtherKey => wrong_key(),
+            RefreshRefusal::OtherResource => audience::invalid_target(),
             RefreshRefusal::ClientNotAuthenticated => Error::new(
                 Code::InvalidClient,
                 "This client is confidential: authenticate with its client_secret.",
@@ -190,7 +218,9 @@ pub(super) async fn refresh(
     match rotation {
         Rotation::Granted(grant) => {
             app.last_used.used(&app.store, grant.subject.session_id, app.clock.now());
-            Ok(Granted { grant: *grant, refresh_secret, scope: requested_scope, nonce: None })
+            let resources = audience::within(&grant.binding, resources)?;
+            let (grant, nonce) = (*grant, None);
+            Ok(Granted { grant, refresh_secret, scope: requested_scope, nonce, resources, dpop_jkt })
         }
         Rotation::Reused => {
             log::warn!("refresh token reused, session ended");
@@ -199,6 +229,11 @@ pub(super) async fn refresh(
     }
 }
 
-fn new_session(app: &App, refresh_secret: &TokenSecret) -> NewSession {
-    NewSession { public_id: app.random.uuid(app.clock.now()), refresh_hash: sha256(refresh_secret) }
+fn new_session(app: &App, refresh_secret: &TokenSecret, binding: TokenBinding) -> NewSession {
+    NewSession { public_id: app.random.uuid(app.clock.now()), refresh_hash: sha256(refresh_secret), binding }
+}
+
+/// RFC 9449, section 5: what is bound to a key is of no use to who cannot prove to hold it.
+fn wrong_key() -> Error {
+    Error::invalid_grant("This is bound to a key: send a DPoP proof made with it.")
 }

@@ -4,12 +4,12 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::sessions::EndSession;
 
-use super::grants;
 use super::view::token_answer;
+use super::{client_credentials, grants};
 use crate::error::{Code, Error};
 use crate::http::caller::{Anonymous, Call, TokenHolder};
-use crate::http::client;
 use crate::http::input::Body;
+use crate::http::{client, dpop};
 use crate::state::App;
 
 type Answer = Result<HttpResponse, Error>;
@@ -25,11 +25,19 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     }
     let params = call.input.0;
     let grant_type = params.required("grant_type")?;
-    let client = client::identify(&app, &request, &params).await?;
+    let client = client::authenticate(&app, &request, &params).await?;
+    let service = &client.service;
+    let key = dpop::proved_key(&app, &request, None)?;
+    if service.registration.dpop_bound_access_tokens && key.is_none() {
+        return Err(dpop::needed());
+    }
     let granted = match grant_type {
-        "authorization_code" => grants::authorization_code(&app, &params, &client).await?,
-        "refresh_token" => grants::refresh(&app, &request, &params, Some(&client)).await?,
-        DEVICE_CODE_GRANT => grants::device_code(&app, &params, &client).await?,
+        "authorization_code" => grants::authorization_code(&app, &params, service, key).await?,
+        "refresh_token" => grants::refresh(&app, &request, &params, Some(service), key).await?,
+        DEVICE_CODE_GRANT => grants::device_code(&app, &params, service, key).await?,
+        "client_credentials" => {
+            return Ok(HttpResponse::Ok().json(client_credentials::grant(&app, &params, &client, key)?));
+        }
         _ => return Err(Error::new(Code::UnsupportedGrantType, "This grant_type is not supported.")),
     };
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
@@ -39,7 +47,8 @@ pub async fn token(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
 pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = call.input.0;
     let client = client::identify_if_authenticated(&app, &request, &params).await?;
-    let granted = grants::refresh(&app, &request, &params, client.as_ref()).await?;
+    let key = dpop::proved_key(&app, &request, None)?;
+    let granted = grants::refresh(&app, &request, &params, client.as_ref(), key).await?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }
 

@@ -1,7 +1,8 @@
 //! Tokens: how they are granted, refreshed and given up.
 //!
 //! ```text
-//! POST /auth/token = POST /oauth/token -> handlers::token -> grants::{authorization_code, device_code, refresh}
+//! POST /auth/token = POST /oauth/token -> handlers::token -> grants::{authorization_code, device_code, refresh},
+//!                                                           client_credentials::grant
 //! POST /api/auth/refresh               -> handlers::refresh -> grants::refresh
 //!   parse -> client -> one write (checks and opens or rotates) -> view::TokenAnswer (signs)
 //! POST /api/auth/logout                -> handlers::logout -> EndSession (write)
@@ -10,6 +11,7 @@
 //! DELETE /api/auth/sessions            -> own::end_others -> EndOtherSessions (write, audited)
 //! ```
 
+mod client_credentials;
 mod grants;
 pub mod handlers;
 pub mod own;

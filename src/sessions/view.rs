@@ -3,18 +3,20 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Millis;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::sessions::{Grant, Subject};
+use ring::digest::{SHA256, SHA512, digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::crypto::jwt::{AccessClaims, TokenType};
-use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
+use crate::crypto::jwt::{AccessClaims, Audience, Confirmation, TokenType};
+use crate::crypto::token::{TokenKind, TokenSecret, compose};
 use crate::error::Error;
 use crate::http::{claims, scope};
 use crate::state::App;
 
 /// An access token lives this long, in seconds: 15 minutes.
-const ACCESS_LIFETIME: i64 = 15 * 60;
+pub(super) const ACCESS_LIFETIME: i64 = 15 * 60;
 
 /// What a client gets.
 #[derive(Serialize)]
@@ -35,24 +37,30 @@ pub(super) struct Granted {
     /// Narrower than the session's, when the client asked for less (RFC 6749, section 6).
     pub(super) scope: Option<String>,
     pub(super) nonce: Option<String>,
+    /// What the access token is for; empty: the client itself.
+    pub(super) resources: Vec<String>,
+    /// The key that the access token is bound to.
+    pub(super) dpop_jkt: Option<String>,
 }
 
 pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, Error> {
-    let Granted { grant, refresh_secret, scope: narrowed, nonce } = granted;
+    let Granted { grant, refresh_secret, scope: narrowed, nonce, .. } = granted;
     let subject = &grant.subject;
     let scope = narrowed.clone().unwrap_or_else(|| subject.scope.clone());
     let now = app.clock.now().div_euclid(1000);
-    let claims = access_claims(app, subject, &scope, now);
+    let claims = access_claims(app, granted, &scope, now);
     let access_token = app.signing_keys.sign(TokenType::Access, &claims).map_err(Error::internal)?;
     let id_token = if scope::has(&scope, "openid") {
         let claims = id_claims(&claims, subject, nonce.as_deref(), &access_token);
-        Some(app.signing_keys.sign(TokenType::Id, &claims).map_err(Error::internal)?)
+        let signed = app.signing_keys.sign_with(subject.id_token_alg, TokenType::Id, &claims);
+        Some(signed.map_err(Error::internal)?)
     } else {
         None
     };
     Ok(TokenAnswer {
         access_token,
-        token_type: "Bearer",
+        // RFC 9449, section 5.
+        token_type: if claims.cnf.is_some() { "DPoP" } else { "Bearer" },
         expires_in: ACCESS_LIFETIME,
         refresh_token: compose(TokenKind::RefreshToken, grant.refresh_token_id, refresh_secret),
         scope,
@@ -60,13 +68,14 @@ pub(super) fn token_answer(app: &App, granted: &Granted) -> Result<TokenAnswer, 
     })
 }
 
-fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessClaims {
+fn access_claims(app: &App, granted: &Granted, scope: &str, now: i64) -> AccessClaims {
+    let subject = &granted.grant.subject;
     let of_service = |value: &str| (!subject.is_platform).then(|| value.to_owned());
     let entitlement = subject.entitlement(now * 1000);
     AccessClaims {
         iss: app.base_url.clone(),
         sub: subject.user_public_id.clone(),
-        aud: app.audience(subject),
+        aud: Audience::of(&granted.resources, app.audience(subject)),
         exp: now + ACCESS_LIFETIME,
         iat: now,
         nbf: None,
@@ -89,6 +98,7 @@ fn access_claims(app: &App, subject: &Subject, scope: &str, now: i64) -> AccessC
             .map(seconds),
         entitlements_exp: entitlement.expires_at.map(seconds),
         entitlements_version: entitlement.plan.map(|_| entitlement.version()),
+        cnf: granted.dpop_jkt.clone().map(|jkt| Confirmation { jkt }),
     }
 }
 
@@ -108,8 +118,7 @@ fn id_claims(access: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         "iat": access.iat,
         "auth_time": access.auth_time,
         "sid": access.sid,
-        // OpenID Connect Core, section 3.1.3.6: the left half of the hash.
-        "at_hash": URL_SAFE_NO_PAD.encode(sha256(access_token.as_bytes()).get(..16).unwrap_or_default()),
+        "at_hash": at_hash(subject.id_token_alg, access_token),
     });
     let mut put = |name: &str, value: Option<Value>| {
         if let (Some(members), Some(value)) = (id.as_object_mut(), value) {
@@ -117,8 +126,21 @@ fn id_claims(access: &AccessClaims, subject: &Subject, nonce: Option<&str>, acce
         }
     };
     put("nonce", nonce.map(Value::from));
+    // RFC 8176: what the provider said. One that said nothing is not spoken for.
+    put("amr", (!subject.amr.is_empty()).then(|| Value::from(subject.amr.clone())));
     for (name, value) in claims::of_person(subject, &access.scope) {
         put(&name, Some(value));
     }
     id
+}
+
+/// OpenID Connect Core, section 3.1.3.6: the left half of the hash that goes with the algorithm. Ed25519 hashes with
+/// SHA-512 (RFC 8032, section 5.1).
+fn at_hash(algorithm: SigningAlgorithm, access_token: &str) -> String {
+    let hash = match algorithm {
+        SigningAlgorithm::Es256 | SigningAlgorithm::Rs256 => digest(&SHA256, access_token.as_bytes()),
+        SigningAlgorithm::EdDsa => digest(&SHA512, access_token.as_bytes()),
+    };
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::view;
 use crate::crypto::token::{TokenKind, parse, sha256};
 use crate::error::{Code, Error};
-use crate::http::access_token::{Refused, genuine, judge};
+use crate::http::access_token::{Refused, Void, genuine, judge, judge_client};
 use crate::http::caller::{Anonymous, Bearer, Call};
 use crate::http::input::{Body, Params};
 use crate::http::{claims, client, scope};
@@ -60,8 +60,22 @@ async fn access_token_says(
         Ok(judged) if judged.subject.org_id == client.org_id => {
             Ok(Some(view::access_token(&judged, app.clock.now())))
         }
+        // No token of a person: perhaps that of a service.
+        Err(Refused::Void(Void::NotGenuine)) => client_token_says(app, client, token).await,
         Ok(_) | Err(Refused::Void(_)) => Ok(None),
         // What could not be found out is not "inactive" (RFC 7009, section 2.2.1, for the like).
+        Err(Refused::Unknown(error)) => Err(error),
+    }
+}
+
+async fn client_token_says(
+    app: &App,
+    client: &Service,
+    token: &str,
+) -> Result<Option<Map<String, Value>>, Error> {
+    match judge_client(app, token).await {
+        Ok((claims, service)) if service.org_id == client.org_id => Ok(Some(view::client_token(&claims))),
+        Ok(_) | Err(Refused::Void(_)) => Ok(None),
         Err(Refused::Unknown(error)) => Err(error),
     }
 }
@@ -106,11 +120,15 @@ async fn revoke_refresh_token(
 
 async fn revoke_access_token(app: &App, client: &Service, token: &str) -> Result<(), Error> {
     // RFC 7009, section 2.2: a token that opens nothing needs no revocation.
-    let Ok(claims) = genuine(app, token) else { return Ok(()) };
-    if claims.client_id != client.client_id {
+    let of_person = genuine(app, token).map(|claims| (claims.client_id, claims.jti, claims.exp));
+    let of_client = || app.signing_keys.verify_client_token(&app.base_url, token);
+    let named =
+        of_person.ok().or_else(|| of_client().ok().map(|claims| (claims.client_id, claims.jti, claims.exp)));
+    let Some((client_id, jti, exp)) = named else { return Ok(()) };
+    if client_id != client.client_id {
         return Err(other_client());
     }
-    let revoke = RevokeAccessToken { jti: claims.jti, expires_at: claims.exp * 1000, now: app.clock.now() };
+    let revoke = RevokeAccessToken { jti, expires_at: exp * 1000, now: app.clock.now() };
     let revoked = app.store.write(revoke).await;
     revoked.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))
 }

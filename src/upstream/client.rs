@@ -120,7 +120,7 @@ impl HttpClient {
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
-    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
         // awc's own timer ends with the headers where the body is read piece by piece: this one covers both.
         timeout(self.0.limits.total, self.exchange(request)).await.map_err(|_| UpstreamError::Timeout)?
     }

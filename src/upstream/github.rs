@@ -7,7 +7,7 @@ use super::client::HttpClient;
 use super::error::UpstreamError;
 use super::oauth::{self, ClientAuth, Credentials, Server};
 use super::profile::{usable_email, usable_name, usable_picture};
-use super::{AuthorizationRequest, CallbackExchange, ExternalIdentity, SignIn, UpstreamTokens};
+use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn, UpstreamTokens};
 use crate::config::secret::Secret;
 
 /// The profile, and the addresses with their verified flags: `/user` alone shows at most one public address.
@@ -57,8 +57,12 @@ impl GitHub {
     }
 
     pub(super) fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, UpstreamError> {
-        let hint: Vec<_> = request.login_hint.map(|hint| ("login", hint)).into_iter().collect();
-        oauth::authorization_url(&self.credentials, &self.server, request, &SCOPES, &hint)
+        let mut extra: Vec<_> = request.login_hint.map(|hint| ("login", hint)).into_iter().collect();
+        if request.effort != Effort::Any {
+            // The most that GitHub can be asked: it has no way to demand a fresh authentication.
+            extra.push(("prompt", "select_account"));
+        }
+        oauth::authorization_url(&self.credentials, &self.server, request, &SCOPES, &extra)
     }
 
     pub(super) async fn sign_in(

@@ -45,12 +45,25 @@ pub struct AuthorizationRequest<'a> {
     pub code_verifier: &'a str,
     /// Who is expected to sign in, when known.
     pub login_hint: Option<&'a str>,
+    /// What the provider is to ask of the person.
+    pub effort: Effort,
     /// Scopes beyond those that signing in needs. With any, the tokens are kept, and a refresh token is asked for in
     /// the provider's own way.
     pub scopes: &'a [String],
     /// Whether the person is asked again what the provider remembers to be granted: without that, some give no
     /// refresh token a second time.
     pub consent_again: bool,
+}
+
+/// How much the provider is to ask of the person. Each provider gets as much of it as it understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Nothing in particular: who is signed in there may come back at once.
+    Any,
+    /// To choose an account.
+    ChooseAccount,
+    /// To have authenticated at most so many seconds ago; 0 means now (OpenID Connect Core 1.0 section 3.1.2.1).
+    Within(i64),
 }
 
 /// What the browser came back with, and what was kept since it left.

@@ -14,7 +14,7 @@ use super::guarded::GuardedClient;
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::oauth::{self, Credentials, TokenAnswer};
 use super::profile::{usable_email, usable_name, usable_picture};
-use super::{AuthorizationRequest, CallbackExchange, ExternalIdentity, SignIn, UpstreamTokens};
+use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn, UpstreamTokens};
 use crate::config::provider::ProviderKind;
 use crate::config::secret::Secret;
 
@@ -66,23 +66,25 @@ impl OpenId {
         request: &AuthorizationRequest<'_>,
     ) -> Result<Url, UpstreamError> {
         let metadata = self.discovery.metadata(http, clock).await?;
+        let max_age = match request.effort {
+            Effort::Within(seconds) if seconds > 0 && self.takes_max_age() => Some(seconds.to_string()),
+            Effort::Any | Effort::ChooseAccount | Effort::Within(_) => None,
+        };
         let mut extra = vec![("nonce", request.nonce)];
         extra.extend(request.login_hint.map(|hint| ("login_hint", hint)));
-        extra.extend(self.offline_parameters(request));
-        let scopes: &[&str] = if self.wants_offline_scope(request) { &OFFLINE_SCOPES } else { &SCOPES };
-        oauth::authorization_url(&self.credentials, &metadata.server, request, scopes, &extra)
-    }
-
-    /// Core 1.0 section 11. Google has parameters instead, and takes the scope for an error.
-    fn wants_offline_scope(&self, request: &AuthorizationRequest<'_>) -> bool {
-        !request.scopes.is_empty() && self.kind != ProviderKind::Google
-    }
-
-    fn offline_parameters(&self, request: &AuthorizationRequest<'_>) -> Vec<(&'static str, &'static str)> {
         let is_kept = !request.scopes.is_empty();
-        let access = (is_kept && self.kind == ProviderKind::Google).then_some(("access_type", "offline"));
-        let consent = (is_kept && request.consent_again).then_some(("prompt", "consent"));
-        access.into_iter().chain(consent).collect()
+        if is_kept && self.kind == ProviderKind::Google {
+            extra.push(("access_type", "offline"));
+        }
+        match &max_age {
+            _ if is_kept && request.consent_again => extra.push(("prompt", "consent")),
+            Some(seconds) => extra.push(("max_age", seconds)),
+            None => extra.extend(prompt(self.kind, request.effort).map(|prompt| ("prompt", prompt))),
+        }
+        // Core 1.0 section 11. Google has a parameter instead, and takes the scope for an error.
+        let wants_scope = is_kept && self.kind != ProviderKind::Google;
+        let scopes: &[&str] = if wants_scope { &OFFLINE_SCOPES } else { &SCOPES };
+        oauth::authorization_url(&self.credentials, &metadata.server, request, scopes, &extra)
     }
 
     pub(super) async fn refresh(
@@ -112,6 +114,11 @@ impl OpenId {
         Ok(SignIn { identity: identity(self.kind, claims), tokens: answer.tokens })
     }
 
+    /// Google and Microsoft document no `max_age`; there the person is asked in any case.
+    fn takes_max_age(&self) -> bool {
+        matches!(self.kind, ProviderKind::Oidc | ProviderKind::Dev)
+    }
+
     /// Verifies the `id_token`, with newer keys when the known ones do not include its own.
     async fn verified_claims(
         &self,
@@ -137,6 +144,15 @@ impl OpenId {
             }
             verdict => Ok(verdict?),
         }
+    }
+}
+
+/// The `prompt` that asks for it. Google refuses `login`; to choose an account is the most that it can be asked.
+fn prompt(kind: ProviderKind, effort: Effort) -> Option<&'static str> {
+    match (effort, kind) {
+        (Effort::Any, _) => None,
+        (Effort::ChooseAccount, _) | (Effort::Within(_), ProviderKind::Google) => Some("select_account"),
+        (Effort::Within(_), _) => Some("login"),
     }
 }
 
@@ -224,6 +240,19 @@ mod tests {
             claims[name] = value.clone();
         }
         serde_json::from_value(claims).unwrap()
+    }
+
+    #[test]
+    fn each_provider_is_asked_in_its_own_words() {
+        for (effort, google, microsoft) in [
+            (Effort::Any, None, None),
+            (Effort::ChooseAccount, Some("select_account"), Some("select_account")),
+            (Effort::Within(0), Some("select_account"), Some("login")),
+            (Effort::Within(60), Some("select_account"), Some("login")),
+        ] {
+            assert_eq!(prompt(ProviderKind::Google, effort), google, "{effort:?}");
+            assert_eq!(prompt(ProviderKind::Microsoft, effort), microsoft, "{effort:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn request<'a>() -> AuthorizationRequest<'a> {
         state: "state",
         nonce: "nonce",
         code_verifier: VERIFIER,
+        effort: Effort::Any,
         login_hint: None,
         scopes: &[],
         consent_again: false,

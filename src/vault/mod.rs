@@ -149,7 +149,7 @@ async fn key_of(app: &App, org_id: i64) -> Result<Arc<Sealer>, Error> {
     if let Some(key) = known {
         return Ok(key);
     }
-    let context = format!("data key of organization {org_id}");
+    let context = key_context(org_id);
     let known = app.store.read(OrganizationKey { org_id }).await?;
     let sealed = if let Some(sealed) = known { sealed } else { draw_key(app, org_id, &context).await? };
     let opened = app.keys.stored_secrets.open(&context, &sealed).map(Secret::new);
@@ -162,6 +162,12 @@ async fn key_of(app: &App, org_id: i64) -> Result<Arc<Sealer>, Error> {
     }
     keys.insert(org_id, Arc::clone(&sealer));
     Ok(sealer)
+}
+
+/// What an organization's key is sealed for.
+#[must_use]
+pub fn key_context(org_id: i64) -> String {
+    format!("data key of organization {org_id}")
 }
 
 /// Draws a key, unless somebody else has just done so. Returns the one that is kept, sealed.

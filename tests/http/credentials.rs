@@ -15,7 +15,7 @@ use gatehouse_actors::message::WriteOp;
 use gatehouse_actors::values;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, World, authorize_query, run, run_production};
+use crate::support::{Answer, World, authorize_query, parameter, run, run_production};
 
 const SECRET: &str = "a client secret that nobody may see";
 
@@ -162,7 +162,9 @@ fn an_issuer_inside_is_not_connected_to_even_when_it_got_into_the_database() {
         world.app.store.write(save).await.unwrap();
         let query = authorize_query("https://app.example/cb");
         let target = format!("/auth/oidc?org=acme&service=app&{query}");
-        world.get(&target).header("accept", "text/html").send().await.expect(502);
+        let told = world.get(&target).header("accept", "text/html").send().await.expect(303).location();
+        assert_eq!(told.host_str(), Some("app.example"));
+        assert!(parameter(&told, "error").is_some_and(|error| error != "access_denied"), "{told}");
     });
     assert_eq!(bait.accept().map(|_| ()).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }

@@ -290,9 +290,19 @@ fn sign_ins_that_are_refused() {
         let authorize = |more: &str| world.get(&format!("/oauth/authorize?client_id=demo-web&{query}{more}"));
         album.add("response type, told to the app", authorize("&response_type=token")).await;
         album.add("silence, told to the app", authorize("&response_type=code&prompt=none")).await;
+        let form = authorize("&response_type=token&response_mode=form_post");
+        album.add("response type, told to the app by a form", form).await;
+        let ahead = authorize("&response_type=code").header("sec-purpose", "prefetch");
+        album.add("a prefetch", ahead.header("accept", "text/html")).await;
+        album
+            .add("consent to nothing", world.get("/oauth/consent?ticket=x").header("accept", "text/html"))
+            .await;
         album.add("unknown client", world.get(&format!("/oauth/authorize?client_id=x&{query}"))).await;
         album
-            .add("the provider is down", world.get(&format!("/auth/oidc?org=demo&service=web&{query}")))
+            .add(
+                "the provider is down, told to the app",
+                world.get(&format!("/auth/oidc?org=demo&service=web&{query}")),
+            )
             .await;
         album.add("callback without a state", world.get("/auth/dev/callback?code=x")).await;
         album.add("callback of another browser", world.get("/auth/dev/callback?code=x&state=y")).await;

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
+mod authorize;
 mod callers;
 mod credentials;
 mod errors;
@@ -17,6 +18,7 @@ mod hostile;
 mod lifetimes;
 mod login_exports;
 mod modes;
+mod sign_out;
 mod support;
 mod token_endpoints;
 mod tokens;

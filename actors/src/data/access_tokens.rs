@@ -47,6 +47,21 @@ impl ReadOp for AccessTokenStanding {
     }
 }
 
+/// Was the token of this id revoked?
+#[derive(Debug, Clone)]
+pub struct JtiRevoked {
+    /// The `jti` claim.
+    pub jti: String,
+}
+
+impl ReadOp for JtiRevoked {
+    type Output = bool;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<bool, StoreError> {
+        Ok(tx.optional(IS_REVOKED, values![&self.jti], |_| Ok(()))?.is_some())
+    }
+}
+
 /// Revokes one access token (RFC 7009). Its session and the tokens beside it live on.
 #[derive(Debug, Clone)]
 pub struct RevokeAccessToken {

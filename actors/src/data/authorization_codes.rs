@@ -1,9 +1,11 @@
 //! Authorization codes (RFC 6749, section 4.1): made by a web sign-in, redeemed once at the token endpoint.
 
+use super::browser_sessions::{self, REPLACED};
 use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
 use super::string_list;
+use super::token_binding::TokenBinding;
 use crate::clock::Millis;
 use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
@@ -15,13 +17,16 @@ pub const CODE_LIFETIME: Millis = 60 * 1000;
 
 statements! {
     INSERT_CODE = "INSERT INTO authorization_codes (secret_hash, org_id, service_id, user_id, provider, \
-        redirect_uri, registered_uri, code_challenge, scope, nonce, ip_address, user_agent, authenticated_at, created_at, \
-        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14) RETURNING id";
+        redirect_uri, registered_uri, code_challenge, scope, nonce, ip_address, user_agent, authenticated_at, \
+        browser_session_id, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id";
     CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
         c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
-        s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.ip_address, c.user_agent \
+        s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.ip_address, c.user_agent, c.browser_session_id, \
+        b.ended_reason, b.amr \
         FROM authorization_codes c JOIN services s ON s.id = c.service_id AND s.deleted_at IS NULL \
-        JOIN organizations o ON o.id = c.org_id WHERE c.id = $1";
+        JOIN organizations o ON o.id = c.org_id LEFT JOIN browser_sessions b ON b.id = c.browser_session_id \
+        WHERE c.id = $1";
     REDEEM_CODE = "UPDATE authorization_codes SET redeemed_at = $1, session_id = $2 WHERE id = $3";
     PURGE_CODES = "DELETE FROM authorization_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
         FROM authorization_codes ORDER BY id LIMIT 64) oldest WHERE expires_at < $1)";
@@ -45,15 +50,25 @@ pub struct NewAuthorizationCode {
     pub scope: String,
     /// OpenID Connect nonce, for the `id_token`.
     pub nonce: Option<String>,
+    /// What its tokens are to be bound to.
+    pub binding: TokenBinding,
     /// Where the browser is, for the login event.
     pub seen_from: SeenFrom,
+}
+
+/// Whom a code speaks for: somebody who just came from a provider, or did so earlier in this browser.
+pub(crate) struct CodeHolder<'a> {
+    pub(crate) user_id: i64,
+    pub(crate) provider: &'a str,
+    pub(crate) authenticated_at: Millis,
+    pub(crate) browser_session_id: Option<i64>,
 }
 
 pub(crate) fn insert(
     tx: &mut WriteTx<'_>,
     new: &NewAuthorizationCode,
     service: &Service,
-    (user_id, provider): (i64, &str),
+    holder: &CodeHolder<'_>,
     now: Millis,
 ) -> Result<i64, StoreError> {
     // Old rows leave by the same door through which new ones come in: a bounded look at the oldest.
@@ -62,8 +77,8 @@ pub(crate) fn insert(
         &new.secret_hash,
         service.org_id,
         service.id,
-        user_id,
-        provider,
+        holder.user_id,
+        holder.provider,
         &new.redirect_uri,
         &new.registered_uri,
         &new.code_challenge,
@@ -71,10 +86,14 @@ pub(crate) fn insert(
         &new.nonce,
         &new.seen_from.ip_address,
         &new.seen_from.user_agent,
+        holder.authenticated_at,
+        holder.browser_session_id,
         now,
         now + CODE_LIFETIME,
     ];
-    tx.one(INSERT_CODE, values, |row| row.get::<i64>(0))
+    let id = tx.one(INSERT_CODE, values, |row| row.get::<i64>(0))?;
+    new.binding.bind_code(tx, id)?;
+    Ok(id)
 }
 
 /// Exchanges a code for a session. Everything is checked in the transaction that redeems it.
@@ -92,7 +111,9 @@ pub struct RedeemAuthorizationCode {
     pub code_challenge: Option<String>,
     /// Whether the client proved who it is with its secret.
     pub client_authenticated: bool,
-    /// The session to open.
+    /// The key that the client proved to hold (RFC 9449) and what the access token is to be for (RFC 8707).
+    pub asked: TokenBinding,
+    /// The session to open. What it is bound to follows from the code.
     pub session: NewSession,
     /// The present moment.
     pub now: Millis,
@@ -119,6 +140,10 @@ pub enum CodeRefusal {
     Unknown,
     /// It was made for another client.
     OtherClient,
+    /// It is bound to a key that the client did not prove to hold (RFC 9449, section 10).
+    OtherKey,
+    /// It is asked for a resource that it was not made for (RFC 8707).
+    OtherResource,
     /// It is older than 60 seconds.
     Expired,
     /// Another redirect URI than at the authorization endpoint, or one that is no longer registered.
@@ -127,6 +152,8 @@ pub enum CodeRefusal {
     CodeVerifier,
     /// The organization is not active.
     OrganizationNotActive,
+    /// The person signed out of the browser in the meantime.
+    SignedOut,
 }
 
 struct StoredCode {
@@ -149,6 +176,9 @@ struct StoredCode {
     is_platform: bool,
     registered_uri: String,
     seen_from: SeenFrom,
+    browser_session_id: Option<i64>,
+    browser_ended: Option<String>,
+    amr: Vec<String>,
 }
 
 impl StoredCode {
@@ -162,6 +192,7 @@ impl StoredCode {
             scope: &self.scope,
             authenticated_at: self.authenticated_at,
             seen_from: &self.seen_from,
+            amr: &self.amr,
         }
     }
 }
@@ -182,15 +213,32 @@ impl WriteOp for RedeemAuthorizationCode {
             return Ok(CodeRedemption::Replayed);
         }
         self.check(&code).map_err(OpError::Refused)?;
-        let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
+        let session = self.bound_session(tx)?;
+        let grant = sessions::open(tx, &session, &signed_in, self.now)?;
+        browser_sessions::link(tx, grant.subject.session_id, code.browser_session_id)?;
         tx.execute(REDEEM_CODE, values![self.now, grant.subject.session_id, self.id])?;
         Ok(CodeRedemption::Granted { grant: Box::new(grant), nonce: code.nonce.clone() })
     }
 }
 
 impl RedeemAuthorizationCode {
+    /// The session to open, within what the code is bound to.
+    fn bound_session(&self, tx: &mut WriteTx<'_>) -> Result<NewSession, OpError<CodeRefusal>> {
+        let code = TokenBinding::of_code(tx, self.id)?;
+        if !code.admits_key(self.asked.dpop_jkt.as_deref()) {
+            return Err(OpError::Refused(CodeRefusal::OtherKey));
+        }
+        if !code.admits_resources(&self.asked.resources) {
+            return Err(OpError::Refused(CodeRefusal::OtherResource));
+        }
+        // RFC 9449, section 5: what a confidential client refreshes with is bound to its credential instead.
+        let dpop_jkt = self.asked.dpop_jkt.clone().filter(|_| !self.client_authenticated);
+        Ok(NewSession { binding: TokenBinding { dpop_jkt, ..code }, ..self.session.clone() })
+    }
+
     fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredCode>, StoreError> {
         let code = tx.optional(CODE, values![self.id], |row| {
+            let amr: Option<String> = row.get(22)?;
             Ok(StoredCode {
                 secret_hash: row.get(0)?,
                 org_id: row.get(1)?,
@@ -211,6 +259,9 @@ impl RedeemAuthorizationCode {
                 is_platform: row.get(16)?,
                 registered_uri: row.get(17)?,
                 seen_from: SeenFrom { ip_address: row.get(18)?, user_agent: row.get(19)? },
+                browser_session_id: row.get(20)?,
+                browser_ended: row.get(21)?,
+                amr: amr.map_or(Ok(Vec::new()), |json| string_list("browser_sessions", "amr", &json))?,
             })
         })?;
         // Hashes of 256-bit secrets: how long the comparison takes tells nothing about the secret.
@@ -238,6 +289,9 @@ impl RedeemAuthorizationCode {
         }
         if code.org_status != "active" {
             return Err(CodeRefusal::OrganizationNotActive);
+        }
+        if code.browser_ended.as_deref().is_some_and(|reason| reason != REPLACED) {
+            return Err(CodeRefusal::SignedOut);
         }
         // A URI that the organization took back since must not receive tokens. The platform's own is configuration.
         let still_registered = code.is_platform || code.registered.contains(&code.registered_uri);

@@ -3,6 +3,7 @@
 use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
+use super::{json_list, string_list};
 use crate::clock::Millis;
 use crate::device_code_batcher::MintedDeviceCode;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -21,7 +22,7 @@ macro_rules! select_device_code {
     () => {
         "SELECT d.id, d.secret_hash, d.scope, d.status, d.requested_from, d.user_agent, d.user_id, d.created_at, \
          d.expires_at, d.session_id, d.provider, d.authenticated_at, s.id, s.org_id, s.slug, s.name, s.client_id, \
-         o.slug, o.name, o.status \
+         o.slug, o.name, o.status, d.amr \
          FROM device_codes d JOIN services s ON s.id = d.service_id AND s.deleted_at IS NULL \
          JOIN organizations o ON o.id = d.org_id"
     };
@@ -37,7 +38,7 @@ statements! {
     DEVICE_CODE_BY_USER_CODE = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
     USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
-    BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3 WHERE id = $4";
+    BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3, amr = $4 WHERE id = $5";
     DECIDE_DEVICE_CODE = "UPDATE device_codes SET status = $1 WHERE id = $2";
     REDEEM_DEVICE_CODE = "UPDATE device_codes SET status = 'redeemed', session_id = $1 WHERE id = $2";
     COUNT_LIVE_DEVICE_CODES = "SELECT COUNT(*) FROM device_codes WHERE expires_at > $1";
@@ -164,6 +165,7 @@ pub struct DeviceCode {
     /// The provider of the sign-in that claimed it.
     pub provider: Option<String>,
     authenticated_at: Option<Millis>,
+    amr: Vec<String>,
     /// The service's row id.
     pub service_id: i64,
     /// The organization's row id.
@@ -210,6 +212,7 @@ impl DeviceCode {
             scope: &self.scope,
             authenticated_at: self.authenticated_at.unwrap_or(now),
             seen_from,
+            amr: &self.amr,
         }
     }
 
@@ -240,6 +243,7 @@ impl DeviceCode {
             session_id: row.get(9)?,
             provider: row.get(10)?,
             authenticated_at: row.get(11)?,
+            amr: string_list("device_codes", "amr", &row.get::<String>(20)?)?,
             service_id: row.get(12)?,
             org_id: row.get(13)?,
             service_slug: row.get(14)?,
@@ -344,7 +348,7 @@ pub(crate) fn bind(
     tx: &mut WriteTx<'_>,
     id: i64,
     service: &Service,
-    (user_id, provider): (i64, &str),
+    (user_id, provider, amr): (i64, &str, &[String]),
     now: Millis,
 ) -> Result<Result<(), DeviceCodeRefusal>, StoreError> {
     let code = tx.optional(DEVICE_CODE_BY_ID, values![id], DeviceCode::from_row)?;
@@ -355,7 +359,8 @@ pub(crate) fn bind(
     if let Err(refusal) = decidable(&code, user_id, now) {
         return Ok(Err(refusal));
     }
-    tx.execute(BIND_DEVICE_CODE, values![user_id, provider, now, id])?;
+    let amr = json_list(amr);
+    tx.execute(BIND_DEVICE_CODE, values![user_id, provider, now, &amr, id])?;
     Ok(Ok(()))
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::audit::{self, AuditContext, Happened};
 use super::users::User;
-use super::{growth, login_users, provider_grants, string_list};
+use super::{browser_sessions, consents, growth, login_users, provider_grants, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -321,6 +321,7 @@ fn end_sessions(
     now: Millis,
 ) -> Result<usize, StoreError> {
     tx.execute(SIGN_OUT_USER, values![now, user_id])?;
+    browser_sessions::end_all_of_user(tx, user_id, reason, now)?;
     tx.execute(END_SESSIONS_OF_USER, values![now, reason, user_id, org_id])
 }
 
@@ -376,6 +377,7 @@ impl WriteOp for EraseUser {
         let revoked = end_sessions(tx, (self.org_id, user_id), "user_erased", now)?;
         tx.execute(DELETE_IDENTITIES, values![user_id])?;
         provider_grants::forget_user(tx, user_id, None)?;
+        consents::forget_user(tx, user_id)?;
         tx.execute(ERASE_USER, values![now, user_id])?;
         login_users::forget_places(tx, user_id)?;
         growth::end_user_erased(tx, self.org_id, now)?;

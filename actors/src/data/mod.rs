@@ -5,8 +5,12 @@ pub mod analytics;
 pub mod audit;
 pub mod audit_log;
 pub mod authorization_codes;
+pub mod browser_sessions;
+pub mod checkouts;
 pub mod client_registration;
 pub mod client_secrets;
+pub mod consents;
+pub mod dev_buyers;
 pub mod device_codes;
 pub mod due_grants;
 pub mod end_users;
@@ -35,18 +39,26 @@ pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
 pub mod provider_grants;
+pub mod pushed_requests;
 pub mod redirect_origins;
+pub mod sealed_columns;
 pub mod service_admin;
 pub mod service_settings;
 pub mod services;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_out;
 pub mod signing_keys;
+pub mod stripe_accounts;
 pub mod stripe_compare;
 pub mod stripe_effects;
+pub mod stripe_entitlements;
 pub mod stripe_inbox;
 pub mod stripe_subscriptions;
 pub(crate) mod subscription_events;
+pub mod tier_prices;
+pub mod token_binding;
+pub mod used_assertions;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
@@ -62,8 +74,12 @@ pub fn statements() -> Vec<&'static Statement> {
         audit::STATEMENTS,
         audit_log::STATEMENTS,
         authorization_codes::STATEMENTS,
+        browser_sessions::STATEMENTS,
         client_registration::STATEMENTS,
         client_secrets::STATEMENTS,
+        consents::STATEMENTS,
+        checkouts::STATEMENTS,
+        dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
         due_grants::STATEMENTS,
         end_users::STATEMENTS,
@@ -90,18 +106,25 @@ pub fn statements() -> Vec<&'static Statement> {
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
         provider_grants::STATEMENTS,
+        pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
+        sealed_columns::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,
         services::STATEMENTS,
         sessions::STATEMENTS,
         sign_in::STATEMENTS,
         presented_refresh::STATEMENTS,
+        sign_out::STATEMENTS,
         signing_keys::STATEMENTS,
+        stripe_accounts::STATEMENTS,
         stripe_compare::STATEMENTS,
-        stripe_effects::STATEMENTS,
+        stripe_entitlements::STATEMENTS,
         stripe_inbox::STATEMENTS,
         stripe_subscriptions::STATEMENTS,
+        tier_prices::STATEMENTS,
+        token_binding::STATEMENTS,
+        used_assertions::STATEMENTS,
         subscription_events::STATEMENTS,
         users::STATEMENTS,
         webhook_deliveries::STATEMENTS,

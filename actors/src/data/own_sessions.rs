@@ -21,6 +21,9 @@ statements! {
         AND ended_at IS NULL AND expires_at > $4";
     END_OTHER_SESSIONS = "UPDATE sessions SET ended_at = $1, ended_reason = 'signed_out_elsewhere' \
         WHERE user_id = $2 AND org_id = $3 AND id <> $4 AND ended_at IS NULL AND expires_at > $1";
+    END_OTHER_BROWSER_SESSIONS = "UPDATE browser_sessions SET ended_at = $1, ended_reason = 'signed_out_elsewhere' \
+        WHERE user_id = $2 AND ended_at IS NULL \
+        AND id <> COALESCE((SELECT x.browser_session_id FROM sessions x WHERE x.id = $3), 0)";
     VOID_EARLIER_CODES = "UPDATE users SET signed_out_at = $1, updated_at = $1 WHERE id = $2";
     SESSION_USED = "UPDATE sessions SET last_used_at = $1 WHERE id = $2 \
         AND (last_used_at IS NULL OR last_used_at < $1)";
@@ -138,7 +141,8 @@ impl WriteOp for EndOwnSession {
     }
 }
 
-/// Ends all of a user's own sessions but one, and sees to it that codes handed out before open none.
+/// Ends all of a user's own sessions but one, with the sign-ins of all other browsers, and sees to it that codes handed
+/// out before open none.
 #[derive(Debug, Clone)]
 pub struct EndOtherSessions {
     /// Whose.
@@ -161,6 +165,8 @@ impl WriteOp for EndOtherSessions {
         let now = self.audit.now;
         // Strictly before: whoever signs in at this very moment is let in.
         tx.execute(VOID_EARLIER_CODES, values![now - 1, user_id])?;
+        // Or the next app would get a new session in another browser without anybody signing in.
+        tx.execute(END_OTHER_BROWSER_SESSIONS, values![now, user_id, self.kept])?;
         let ended = tx.execute(END_OTHER_SESSIONS, values![now, user_id, org_id, self.kept])?;
         // No entry without a change.
         if ended > 0 {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::PLATFORM_ORG_ID;
 use super::audit::{self, AuditContext, Happened};
+use super::browser_sessions;
 use super::end_users::contains;
 use super::memberships::{Organization, is_public_id};
 use super::organizations::Tier;
@@ -399,6 +400,7 @@ fn state_of(governed: &GovernedOrganization) -> Json {
 
 /// Ends whatever could outlive a suspension. What is gone stays gone: activation brings none of it back.
 fn revoke(tx: &mut WriteTx<'_>, org_id: i64, now: Millis) -> Result<Revoked, StoreError> {
+    browser_sessions::end_all_of_organization(tx, org_id, "organization_suspended", now)?;
     Ok(Revoked {
         sessions: tx.execute(END_SESSIONS_OF_ORGANIZATION, values![now, org_id])?,
         device_codes: tx.execute(DENY_DEVICE_CODES_OF_ORGANIZATION, values![org_id, now])?,

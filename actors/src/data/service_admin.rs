@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::client_registration::{AuthMethod, registration_columns};
+use super::consents;
 use super::plans::{self, Plan};
 use super::redirect_origins;
 use super::service_settings::{RECORD_COLUMNS, select_record};
@@ -349,6 +350,7 @@ impl WriteOp for DeleteService {
         redirect_origins::forget(tx, service.id)?;
         let ended = sessions::end_all_of_service(tx, service.id, "service_deleted", now)?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
+        consents::forget_service(tx, service.id)?;
         let metadata = json!({
             "slug": service.slug,
             "client_id": service.client_id,
@@ -356,7 +358,6 @@ impl WriteOp for DeleteService {
             "before": service.settings.members(),
         });
         let about = ("service.deleted", service.public_id.as_str());
-        note(tx, (self.service.org_id, &self.audit), about, metadata)?;
-        Ok(())
+        Ok(note(tx, (self.service.org_id, &self.audit), about, metadata)?)
     }
 }

@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::audit::{self, AuditContext, Happened};
+use super::client_registration::SigningAlgorithm;
 use super::ended_sessions;
 use super::entitlements::{PlanGrant, SubscriptionGrant};
 use super::login_events::{self, Login, SeenFrom};
+use super::token_binding::TokenBinding;
+use super::{json_list, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -26,7 +29,7 @@ macro_rules! select_subject {
          u.email, u.name, u.avatar_url, u.is_platform_owner, u.created_at, o.slug, o.status, o.is_platform, s.slug, \
          s.client_id, p.name, p.features, x.user_id, x.org_id, x.service_id, b.status, b.current_period_end, \
          b.grants_until, b.quantity, b.version, bp.name, bp.features, s.public_id, \
-         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL \
+         u.erased_at IS NOT NULL OR s.deleted_at IS NOT NULL, x.amr, s.id_token_signed_response_alg \
          FROM sessions x JOIN users u ON u.id = x.user_id JOIN organizations o ON o.id = x.org_id \
          JOIN services s ON s.id = x.service_id LEFT JOIN plans p ON p.service_id = s.id AND p.is_default \
          LEFT JOIN subscriptions b ON b.user_id = x.user_id AND b.service_id = x.service_id \
@@ -38,10 +41,10 @@ pub(crate) use select_subject;
 statements! {
     // A code that was handed out before the user's sessions were revoked opens a session that is over already.
     INSERT_SESSION = "INSERT INTO sessions (public_id, org_id, service_id, user_id, provider, method, scope, \
-        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address) \
+        authenticated_at, created_at, expires_at, ended_at, ended_reason, user_agent, ip_address, amr) \
         SELECT $1, $2, $3, u.id, $4, $5, $6, $7, $8, $9, \
-        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11 \
-        FROM users u WHERE u.id = $12 RETURNING id";
+        CASE WHEN u.signed_out_at >= $7 THEN $8 END, CASE WHEN u.signed_out_at >= $7 THEN 'revoked' END, $10, $11, $12 \
+        FROM users u WHERE u.id = $13 RETURNING id";
     INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (session_id, secret_hash, created_at, expires_at) \
         VALUES ($1, $2, $3, $4) RETURNING id";
     END_SESSION = "UPDATE sessions SET ended_at = $1, ended_reason = $2 WHERE id = $3 AND ended_at IS NULL";
@@ -53,8 +56,9 @@ statements! {
     SUBJECT_BY_PUBLIC_ID = concat!(select_subject!(), " WHERE x.public_id = $1");
     REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
         FROM refresh_tokens WHERE id = $1";
-    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN client_secrets c ON c.service_id = x.service_id \
-        WHERE x.id = $1 AND c.expires_at IS NULL";
+    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN services s ON s.id = x.service_id WHERE x.id = $1 \
+        AND COALESCE(s.token_endpoint_auth_method <> 'none', EXISTS (SELECT 1 FROM client_secrets c \
+        WHERE c.service_id = s.id AND c.expires_at IS NULL))";
     SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
     USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1, successor_id = $2 WHERE id = $3";
 }
@@ -110,8 +114,12 @@ pub struct Subject {
     pub default_plan: Option<PlanGrant>,
     /// What the user subscribed to, whether or not it grants anything now.
     pub subscription: Option<SubscriptionGrant>,
+    /// How the service wants its `id_token`s signed.
+    pub id_token_alg: SigningAlgorithm,
     /// Whether the user was erased or the service deleted. Both end the session as well; this is the second lock.
     pub is_orphan: bool,
+    /// How the provider knew the person (RFC 8176), when it said so: the `amr` claim.
+    pub amr: Vec<String>,
 }
 
 impl Subject {
@@ -128,6 +136,7 @@ impl Subject {
     }
 
     pub(super) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
+        let id_token_alg: String = row.get(33)?;
         Ok(Self {
             session_id: row.get(0)?,
             user_id: row.get(20)?,
@@ -153,7 +162,9 @@ impl Subject {
             service_public_id: row.get(30)?,
             default_plan: PlanGrant::from_columns(row.get(18)?, row.get(19)?)?,
             subscription: SubscriptionGrant::from_columns(row, 23)?,
+            id_token_alg: SigningAlgorithm::parse(&id_token_alg).unwrap_or_default(),
             is_orphan: row.get(31)?,
+            amr: string_list("sessions", "amr", &row.get::<String>(32)?)?,
         })
     }
 }
@@ -165,6 +176,8 @@ pub struct NewSession {
     pub public_id: String,
     /// SHA-256 of the first refresh token's secret.
     pub refresh_hash: [u8; 32],
+    /// What its tokens are to be bound to.
+    pub binding: TokenBinding,
 }
 
 /// A session with the refresh token that belongs in the answer.
@@ -174,6 +187,8 @@ pub struct Grant {
     pub subject: Subject,
     /// Row id of the refresh token; its secret is known to the caller alone.
     pub refresh_token_id: i64,
+    /// What its tokens are bound to.
+    pub binding: TokenBinding,
 }
 
 /// Who signed in to what, and how.
@@ -187,6 +202,8 @@ pub(crate) struct SignedIn<'a> {
     pub(crate) authenticated_at: Millis,
     /// From where, for the login event.
     pub(crate) seen_from: &'a SeenFrom,
+    /// How the provider knew the person (RFC 8176), when it said so.
+    pub(crate) amr: &'a [String],
 }
 
 impl SignedIn<'_> {
@@ -211,6 +228,7 @@ pub(crate) fn open(
     signed_in: &SignedIn<'_>,
     now: Millis,
 ) -> Result<Grant, StoreError> {
+    let amr = json_list(signed_in.amr);
     let values = values![
         &new.public_id,
         signed_in.org_id,
@@ -223,6 +241,7 @@ pub(crate) fn open(
         now + SESSION_LIFETIME,
         &signed_in.seen_from.user_agent,
         &signed_in.seen_from.ip_address,
+        &amr,
         signed_in.user_id,
     ];
     let session_id = tx.one(INSERT_SESSION, values, |row| row.get::<i64>(0))?;
@@ -231,6 +250,7 @@ pub(crate) fn open(
         values![session_id, &new.refresh_hash, now, now + REFRESH_LIFETIME],
         |row| row.get::<i64>(0),
     )?;
+    new.binding.bind_session(tx, session_id)?;
     let subject = tx.one(SUBJECT_BY_SESSION, values![session_id], Subject::from_row)?;
     let login = signed_in.login(&new.public_id, now);
     if subject.ended_at.is_none() {
@@ -239,7 +259,7 @@ pub(crate) fn open(
     } else {
         login_events::failed(tx, &login, Some(signed_in.user_id), "signed_out")?;
     }
-    Ok(Grant { subject, refresh_token_id })
+    Ok(Grant { subject, refresh_token_id, binding: new.binding.clone() })
 }
 
 /// Ends a session; ending an ended one changes nothing.
@@ -314,6 +334,8 @@ pub struct RotateRefreshToken {
     pub successor_hash: [u8; 32],
     /// The client that presents it, where the endpoint knows it; authenticated when it is confidential.
     pub client_id: Option<String>,
+    /// The key that the client proved to hold (RFC 9449) and what the access token is to be for (RFC 8707).
+    pub asked: TokenBinding,
     /// The scope asked for, when it is named: within what was granted (RFC 6749, section 6).
     pub requested_scope: Option<String>,
     /// The present moment.
@@ -344,6 +366,10 @@ pub enum RefreshRefusal {
     Over,
     /// More scope is asked for than was granted.
     ScopeTooWide,
+    /// It is bound to a key that the client did not prove to hold.
+    OtherKey,
+    /// It is asked for a resource that the sign-in was not for.
+    OtherResource,
     /// The organization is not active.
     OrganizationNotActive,
 }
@@ -370,6 +396,11 @@ impl WriteOp for RotateRefreshToken {
         if self.client_id.is_none() && is_of_confidential_client(tx, token.session_id)? {
             return refused(RefreshRefusal::ClientNotAuthenticated);
         }
+        let binding = TokenBinding::of_session(tx, token.session_id)?;
+        // RFC 9449, section 5: the refresh token of a public client is bound to its key.
+        if !binding.admits_key(self.asked.dpop_jkt.as_deref()) {
+            return refused(RefreshRefusal::OtherKey);
+        }
         if !subject.is_org_active() {
             return refused(RefreshRefusal::OrganizationNotActive);
         }
@@ -381,6 +412,9 @@ impl WriteOp for RotateRefreshToken {
         {
             return refused(RefreshRefusal::ScopeTooWide);
         }
+        if !binding.admits_resources(&self.asked.resources) {
+            return refused(RefreshRefusal::OtherResource);
+        }
         let refresh_token_id = match (token.used_at, token.successor_id) {
             (None, _) => self.issue_successor(tx, &token, &subject)?,
             (Some(used_at), Some(successor_id)) if self.may_repeat(tx, used_at, successor_id)? => {
@@ -391,7 +425,7 @@ impl WriteOp for RotateRefreshToken {
                 return Ok(Rotation::Reused);
             }
         };
-        Ok(Rotation::Granted(Box::new(Grant { subject, refresh_token_id })))
+        Ok(Rotation::Granted(Box::new(Grant { subject, refresh_token_id, binding })))
     }
 }
 

@@ -17,9 +17,11 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__client_registration", include_str!("../../../migrations/sqlite/0003_client_registration.sql")),
     ("V4__oauth_credentials", include_str!("../../../migrations/sqlite/0004_oauth_credentials.sql")),
     ("V5__tokens", include_str!("../../../migrations/sqlite/0005_tokens.sql")),
+    ("V6__browser_sessions", include_str!("../../../migrations/sqlite/0006_browser_sessions.sql")),
     ("V7__outbox_and_events", include_str!("../../../migrations/sqlite/0007_outbox_and_events.sql")),
     ("V8__login_analytics", include_str!("../../../migrations/sqlite/0008_login_analytics.sql")),
     ("V9__billing", include_str!("../../../migrations/sqlite/0009_billing.sql")),
+    ("V10__keys_and_proofs", include_str!("../../../migrations/sqlite/0010_keys_and_proofs.sql")),
     ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),
 ];
 
@@ -52,6 +54,11 @@ pub enum MigrateError {
         /// The newest version of this binary.
         known: i32,
     },
+    /// There is no database, or one of an older version, and this is not the moment to make or change one.
+    #[error(
+        "{0} is not a database at the schema version of this program: start the service once, then try again"
+    )]
+    NotCurrent(PathBuf),
     /// A migration failed, or one that was applied has another text here.
     #[error("cannot migrate the database: {0}")]
     Failed(#[from] refinery::Error),
@@ -77,6 +84,36 @@ pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
     Ok(lock)
 }
 
+/// Refuses a file that is not there: a command never makes an empty database where it was sent by mistake.
+pub(super) fn require_existing(path: &Path) -> Result<(), MigrateError> {
+    let found = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+    if found { Ok(()) } else { Err(MigrateError::NotCurrent(path.to_path_buf())) }
+}
+
+/// Refuses a database that is older or newer than this program.
+pub(super) fn require_current(path: &Path) -> Result<(), MigrateError> {
+    require_existing(path)?;
+    match (version(path)?, newest()?) {
+        (Some(found), known) if found > known => Err(MigrateError::Newer { found, known }),
+        (Some(found), known) if found == known => Ok(()),
+        _ => Err(MigrateError::NotCurrent(path.to_path_buf())),
+    }
+}
+
+fn newest() -> Result<i32, refinery::Error> {
+    Ok(migrations()?.iter().map(Migration::version).max().unwrap_or_default())
+}
+
+/// The schema version, through a connection that cannot write.
+fn version(path: &Path) -> Result<Option<i32>, MigrateError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if !connection.table_exists(None, MIGRATION_TABLE)? {
+        return Ok(None);
+    }
+    let newest = format!("SELECT MAX(version) FROM {MIGRATION_TABLE}");
+    Ok(connection.query_row(&newest, [], |row| row.get(0))?)
+}
+
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
     MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
 }
@@ -86,14 +123,8 @@ fn refuse_newer(path: &Path) -> Result<(), MigrateError> {
     if fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(());
     }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    if !connection.table_exists(None, MIGRATION_TABLE)? {
-        return Ok(());
-    }
-    let newest = format!("SELECT MAX(version) FROM {MIGRATION_TABLE}");
-    let found: Option<i32> = connection.query_row(&newest, [], |row| row.get(0))?;
-    let known = migrations()?.iter().map(Migration::version).max().unwrap_or_default();
-    match found {
+    let known = newest()?;
+    match version(path)? {
         Some(found) if found > known => Err(MigrateError::Newer { found, known }),
         _ => Ok(()),
     }

@@ -9,6 +9,6 @@ mod statement;
 mod value;
 
 pub(crate) use sqlite::{Batch, ReadConnection, WriteConnection};
-pub use sqlite::{Engine, EngineSettings, ReadOnly, ReadTx, Row, WriteTx};
+pub use sqlite::{Engine, EngineSettings, Maintenance, ReadOnly, ReadTx, Row, WriteTx};
 pub use statement::Statement;
 pub use value::{Column, Value};

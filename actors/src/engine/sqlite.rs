@@ -8,11 +8,12 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
 use super::statement::Statement;
 use super::value::{Column, Value};
 use crate::bulletin::News;
-use crate::error::StoreError;
-use crate::message::ReadOp;
+use crate::error::{OpError, StoreError};
+use crate::message::{ReadOp, WriteOp};
 
 type Pooled = PooledConnection<SqliteConnectionManager>;
 
@@ -133,6 +134,64 @@ impl ReadOnly {
     pub fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
         let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
         question.run(&mut ReadTx { transaction })
+    }
+}
+
+/// A connection outside the actors that can also change: what a command needs. A change is one transaction, so a
+/// running service sees all of it or nothing.
+pub struct Maintenance {
+    connection: Connection,
+    _lock: Option<InstanceLock>,
+}
+
+impl Maintenance {
+    /// Beside a service that may be running. The file must be there and at the schema version of this program.
+    ///
+    /// # Errors
+    /// [`MigrateError`] when the file cannot be used.
+    pub fn beside(path: &Path) -> Result<Self, MigrateError> {
+        require_current(path)?;
+        Self::open(path, None)
+    }
+
+    /// Alone: no service runs on the file meanwhile. Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`MigrateError::InUse`] while a service runs, or another one when the file cannot be used.
+    pub fn alone(path: &Path) -> Result<Self, MigrateError> {
+        require_existing(path)?;
+        let lock = prepare(path)?;
+        Self::open(path, Some(lock))
+    }
+
+    fn open(path: &Path, lock: Option<InstanceLock>) -> Result<Self, MigrateError> {
+        let mut connection = Connection::open(path)?;
+        configure(&mut connection)?;
+        Ok(Self { connection, _lock: lock })
+    }
+
+    /// Asks a question in a transaction of its own.
+    ///
+    /// # Errors
+    /// Whatever the question meets.
+    pub fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
+        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        question.run(&mut ReadTx { transaction })
+    }
+
+    /// Makes a change in a transaction of its own, durable when answered.
+    ///
+    /// # Errors
+    /// The operation's own reason, or whatever it meets; nothing was written then.
+    pub fn change<C: WriteOp>(&mut self, change: &C) -> Result<C::Output, OpError<C::Refused>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| OpError::Store(failed(&error)))?;
+        let mut tx = WriteTx { read: ReadTx { transaction }, news: News::default() };
+        let output = change.apply(&mut tx)?;
+        tx.read.transaction.commit().map_err(|error| OpError::Store(failed(&error)))?;
+        Ok(output)
     }
 }
 

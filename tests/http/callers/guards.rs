@@ -99,6 +99,8 @@ const fn guard(name: &'static str, active: Line, otherwise: Line) -> Guard {
 #[rustfmt::skip]
 pub(crate) const GUARDS: &[Guard] = &[
     guard("Anonymous", &[IN; 17], &[IN; 17]),
+    // A credential of its own: no token opens it.
+    guard("Operator", &[NO; 17], &[NO; 17]),
     //                            nobody   |old |done| end users   | A: mem  adm own exo exa | B: mem adm own |plat exp
     guard("TokenHolder",
         &[NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],

@@ -72,6 +72,8 @@ const INVITE: &str = r#"{"email": "new@example.com", "role": "member"}"#;
 const HEIR: &str = r#"{"new_owner_email": "quiet-in-demo@example.com"}"#;
 const CREDENTIALS: &str = r#"{"client_id": "another", "client_secret": "a secret of the matrix"}"#;
 const WEBHOOK: &str = r#"{"url": "http://127.0.0.1:9/hook"}"#;
+const STRIPE_ACCOUNT: &str =
+    r#"{"secret_key": "sk_test_of_the_matrix", "webhook_secret": "whsec_of_the_matrix_0123"}"#;
 const RENAME: &str = r#"{"name": "Another name"}"#;
 const SERVICE: &str = r#"{"slug": "another", "name": "Another", "service_type": "api"}"#;
 
@@ -104,6 +106,12 @@ fn rows_of_sign_in() -> Vec<Row> {
         public("POST", "/activate/confirm", 400),
         public("GET",  "/oauth/authorize", 400),
         public("POST", "/oauth/authorize", 400),
+        public("POST", "/oauth/par", 401),
+        public("GET",  "/oauth/consent", 400),
+        public("POST", "/oauth/consent", 400),
+        public("GET",  "/oauth/logout", 200),
+        public("POST", "/oauth/logout", 200),
+        public("POST", "/oauth/logout/confirm", 400),
         public("GET",  "/auth/admin/{provider}", 400),
         public("GET",  "/auth/admin/{provider}/callback", 400),
         public("GET",  "/auth/{provider}", 400),
@@ -119,6 +127,12 @@ fn rows_of_sign_in() -> Vec<Row> {
         row("GET",  "/oauth/userinfo", "Bearer", 200),
         row("POST", "/oauth/userinfo", "Bearer", 200),
         public("POST", "/webhooks/stripe", 415),
+        public("POST", "/webhooks/stripe/{org}", 415),
+        // Nobody but the command of the operator, which signs its requests.
+        row("POST",   "/internal/billing/reconcile", "Operator", 401),
+        row("POST",   "/internal/billing/replay", "Operator", 401),
+        row("POST",   "/api/billing/checkout", "ServiceUser", 400),
+        row("POST",   "/api/billing/portal", "ServiceUser", 400),
         row("GET",    "/api/user", "SignedIn", 200),
         row("GET",    "/api/auth/sessions", "SignedIn", 200),
         row("DELETE", "/api/auth/sessions", "SignedIn", 200),
@@ -163,6 +177,12 @@ fn rows_of_administration() -> Vec<Row> {
         row("POST",   "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 200).sending(CREDENTIALS),
         row("DELETE", "/api/organizations/{org}/oauth-credentials/{provider}", "AtLeastAdmin, Active", 204),
         row("GET",    "/api/organizations/{org}/audit-log", "AtLeastAdmin", 200),
+        // Billing.
+        row("POST",   "/api/organizations/{org}/billing/checkout", "AtLeastAdmin, Active", 400),
+        row("POST",   "/api/organizations/{org}/billing/portal", "AtLeastAdmin, Active", 400),
+        row("GET",    "/api/organizations/{org}/stripe-account", "AnyMember", 404),
+        row("POST",   "/api/organizations/{org}/stripe-account", "AtLeastAdmin, Active", 201).sending(STRIPE_ACCOUNT),
+        row("DELETE", "/api/organizations/{org}/stripe-account", "AtLeastAdmin, Active", 404),
         // Events and webhooks.
         row("GET",    "/api/organizations/{org}/events", "AtLeastAdmin", 200),
         row("GET",    "/api/organizations/{org}/webhooks", "AtLeastAdmin", 200),
@@ -201,6 +221,8 @@ fn rows_of_administration() -> Vec<Row> {
         row("DELETE", "/api/organizations/{org}/services/{svc}/plans/{plan}", "AtLeastAdmin, Active", 204),
         // Platform owners.
         row("GET",    "/api/platform/tiers", "PlatformOwner", 200),
+        // No tier has the id of an organization.
+        row("PATCH",  "/api/platform/tiers/{id}", "PlatformOwner", 404).sending(r#"{"stripe_price_id": "price_1"}"#),
         row("GET",    "/api/platform/organizations", "PlatformOwner", 200),
         row("GET",    "/api/platform/analytics/overview", "PlatformOwner", 200),
         row("GET",    "/api/platform/analytics/organization-status", "PlatformOwner", 200),

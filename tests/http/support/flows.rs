@@ -66,7 +66,11 @@ pub(crate) struct SignIn<'w> {
 impl<'w> SignIn<'w> {
     /// Leaves for the provider from `target`.
     pub(crate) async fn begin(world: &'w World, target: &str) -> Self {
-        let mut browser = Browser::default();
+        Self::begin_in(world, Browser::default(), target).await
+    }
+
+    /// The same in a browser that has been here before.
+    pub(crate) async fn begin_in(world: &'w World, mut browser: Browser, target: &str) -> Self {
         let provider_url = browser.get(world, target).await.expect(303).location();
         Self { world, browser, provider_url }
     }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::signing_keys::SigningKeys;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -18,7 +19,8 @@ pub(crate) struct Forge {
 impl Forge {
     /// Opens the key as the server does: from the database, with the root secret.
     pub(crate) async fn of(world: &World) -> Self {
-        let stored = world.app.store.read(SigningKeys).await.unwrap().remove(0);
+        let stored = world.app.store.read(SigningKeys).await.unwrap();
+        let stored = stored.into_iter().find(|key| key.algorithm == SigningAlgorithm::Es256).unwrap();
         let private = world.app.keys.signing_keys.open("signing key", &stored.private_sealed).unwrap();
         Self { pair: pair(&private), key_id: stored.key_id }
     }

@@ -33,6 +33,15 @@ async fn revoke(world: &World, jti: &str) {
 }
 
 #[actix::test]
+async fn a_session_remembers_how_the_person_was_known() {
+    let world = World::new();
+    let acme = tenant(&world, "acme").await;
+    let sid = session(&world, &acme, "ann").await;
+    assert_eq!(standing(&world, &sid, "any").await.unwrap().subject.amr, ["pwd"]);
+    world.stop().await;
+}
+
+#[actix::test]
 async fn a_revoked_token_is_void_alone() {
     let world = World::new();
     let acme = tenant(&world, "acme").await;

@@ -5,12 +5,12 @@ use gatehouse_actors::data::authorization_codes::{
     CODE_LIFETIME, CodeRedemption, CodeRefusal, NewAuthorizationCode, RedeemAuthorizationCode,
 };
 use gatehouse_actors::data::sessions::{Grant, SessionByPublicId};
-use gatehouse_actors::data::sign_in::CompleteWebSignIn;
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::error::StoreError;
 
 use crate::support::{
-    CHALLENGE, REDIRECT_URI, Tenant, World, code_for, failure, hash, new_code, new_session, person, platform,
-    redeem_code, refusal, tenant,
+    CHALLENGE, REDIRECT_URI, Tenant, World, code_for, code_of, failure, hash, new_code, new_session, person,
+    platform, redeem_code, refusal, tenant, web_sign_in,
 };
 
 struct Setting {
@@ -150,8 +150,8 @@ async fn a_loopback_port_may_differ_from_the_registered_one() {
         ..new_code(secret_hash)
     };
     let arrival = person(&world, acme.org_id, "ann");
-    let sign_in = CompleteWebSignIn { arrival, service_id: acme.web.id, code };
-    let id = world.store.write(sign_in).await.unwrap();
+    let signed_in = world.store.write(web_sign_in(&acme.web, arrival, code)).await.unwrap();
+    let id = code_of(signed_in.authorized);
     let request = RedeemAuthorizationCode {
         id,
         secret_hash,
@@ -159,6 +159,7 @@ async fn a_loopback_port_may_differ_from_the_registered_one() {
         redirect_uri: used.to_owned(),
         code_challenge: Some(CHALLENGE.to_owned()),
         client_authenticated: false,
+        asked: TokenBinding::default(),
         session: new_session(),
         now: world.now(),
     };

@@ -1,6 +1,6 @@
 //! The users of an organization: found, signed out, erased; never those of another organization.
 
-use gatehouse_actors::data::authorization_codes::CodeRedemption;
+use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal};
 use gatehouse_actors::data::end_users::{
     EndUser, EndUserByPublicId, EndUserPage, EndUsers, EraseUser, NoSuchUser, RevokeUserSessions,
 };
@@ -128,7 +128,8 @@ async fn revoking_ends_the_living_sessions_of_one_user_and_voids_codes_handed_ou
     assert_eq!(refusal(world.store.write(revoke(&world, &globex, &ann.user_public_id)).await), NoSuchUser);
     assert_eq!(world.store.write(revoke(&world, &acme, &ann.user_public_id)).await.unwrap(), 2);
     assert_eq!(world.number("SELECT COUNT(*) FROM sessions WHERE ended_at IS NULL"), 1);
-    assert!(!redeem(&world, &acme.web, &arrived).await.is_live(world.now()), "over from the start");
+    let late = world.store.write(redeem_code(&world, &acme.web, &arrived)).await;
+    assert_eq!(refusal(late), CodeRefusal::SignedOut);
     world.clock.advance(1);
     assert!(sign_in(&world, &acme.web, "ann").await.is_live(world.now()), "a new sign-in works");
     assert_eq!(world.store.write(revoke(&world, &acme, &ann.user_public_id)).await.unwrap(), 1);

@@ -3,10 +3,12 @@
 use gatehouse_actors::data::authorization_codes::CodeRedemption;
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sessions::Subject;
-use gatehouse_actors::data::sign_in::{CompleteWebSignIn, SignInRefusal};
+use gatehouse_actors::data::sign_in::SignInRefusal;
 use gatehouse_actors::data::users::{Arrival, EmailInUse, Profile};
 
-use crate::support::{World, code_for, hash, new_code, person, platform, redeem_code, refusal, tenant};
+use crate::support::{
+    World, code_for, hash, new_code, person, platform, redeem_code, refusal, tenant, web_sign_in,
+};
 
 /// Signs in all the way and returns what the session knows of the user.
 async fn sign_in(world: &World, service: &Service, arrival: Arrival) -> Subject {
@@ -19,12 +21,7 @@ async fn sign_in(world: &World, service: &Service, arrival: Arrival) -> Subject 
 }
 
 async fn turned_away(world: &World, service: &Service, arrival: Arrival) -> SignInRefusal {
-    refusal(
-        world
-            .store
-            .write(CompleteWebSignIn { arrival, service_id: service.id, code: new_code(hash()) })
-            .await,
-    )
+    refusal(world.store.write(web_sign_in(service, arrival, new_code(hash()))).await)
 }
 
 fn with(arrival: Arrival, change: impl FnOnce(&mut Profile)) -> Arrival {

@@ -1,6 +1,7 @@
 //! Login states, signing keys, seeded organizations and services.
 
 use futures_util::future::join_all;
+use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::organizations::{Ping, SeedOrganization, SeedService};
 use gatehouse_actors::data::services::{ServiceByClientId, ServiceById, ServiceBySlugs};
 use gatehouse_actors::data::sign_in::{ClaimLoginState, LoginStateUsed};
@@ -51,8 +52,11 @@ async fn the_first_signing_key_stays_the_first() {
     assert_eq!(world.store.read(SigningKeys).await, Ok(vec![]));
     let key = |key_id: &str| SealedSigningKey {
         key_id: key_id.to_owned(),
+        algorithm: SigningAlgorithm::Es256,
         private_sealed: vec![1, 2, 3],
         created_at: world.now(),
+        signs_from: world.now(),
+        retired_at: None,
     };
     let store = |key_id| world.store.write(StoreFirstSigningKey { key: key(key_id) });
     let (first, second) = futures_util::join!(store("first"), store("second"));

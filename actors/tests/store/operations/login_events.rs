@@ -7,6 +7,7 @@ use gatehouse_actors::data::login_events::{
     KEPT_PER_DAY, KEPT_PER_MINUTE, NoteFailedSignIn, NoteRefusedCode, SeenFrom,
 };
 use gatehouse_actors::data::sessions::RotateRefreshToken;
+use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{
     Tenant, World, audit, code_for, device_sign_in, hash, hash_of_secret, issue_device_code, new_session,
@@ -92,6 +93,7 @@ async fn a_web_sign_in_is_recorded_when_it_makes_its_session_and_a_refresh_is_no
         secret_hash: redeem.session.refresh_hash,
         successor_hash: hash(),
         client_id: Some(acme.web.client_id.clone()),
+        asked: TokenBinding::default(),
         requested_scope: None,
         now: world.now(),
         audit: audit(&world),
@@ -172,6 +174,8 @@ async fn a_session_that_is_over_at_birth_is_no_success() {
     let user_public_id = world.text("SELECT public_id FROM users").unwrap();
     let revoke = RevokeUserSessions { org_id: acme.org_id, user_public_id, audit: audit(&world) };
     world.store.write(revoke).await.unwrap();
+    // With the browser's session known the code would be refused before; this is the lock behind that one.
+    world.execute("UPDATE authorization_codes SET browser_session_id = NULL");
     world.store.write(redeem_code(&world, &acme.web, &arrived)).await.unwrap();
     assert_eq!(events(&world).pop().unwrap().what, what("web", Some("signed_out")));
     assert_eq!(world.number("SELECT successes FROM login_days"), 0);

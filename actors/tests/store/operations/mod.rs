@@ -2,6 +2,8 @@
 
 mod access_tokens;
 mod authorization_codes;
+mod browser_sessions;
+mod consents;
 mod device_codes;
 mod device_grant;
 mod end_users;
@@ -18,9 +20,11 @@ mod organizations;
 mod own_sessions;
 mod plans;
 mod platform;
+mod proofs;
 mod provider_grants;
 mod redirect_origins;
 mod refresh_tokens;
 mod registration;
 mod services;
+mod signing_keys;
 mod webhooks;

@@ -4,11 +4,11 @@ use gatehouse_actors::data::oauth_credentials::{
     DeleteOauthCredential, OauthCredential, OauthCredentialOf, OauthCredentialsOf, OrganizationNotActive,
     SaveOauthCredential, SavedOauthCredential, UnknownOauthCredential,
 };
-use gatehouse_actors::data::sign_in::{CompleteWebSignIn, SignInRefusal};
+use gatehouse_actors::data::sign_in::{SignInRefusal, WebSignIn};
 use gatehouse_actors::error::OpError;
 
 use super::services::{actions, audit};
-use crate::support::{Tenant, World, hash, new_code, person, public_id, refusal, tenant};
+use crate::support::{Tenant, World, hash, new_code, person, public_id, refusal, tenant, web_sign_in};
 
 fn save(world: &World, org_id: i64, client_id: &str) -> SaveOauthCredential {
     SaveOauthCredential {
@@ -46,11 +46,10 @@ async fn sign_in(
     world: &World,
     tenant: &Tenant,
     credential_version: Option<&str>,
-) -> Result<i64, OpError<SignInRefusal>> {
+) -> Result<WebSignIn, OpError<SignInRefusal>> {
     let mut arrival = person(world, tenant.org_id, "ada");
     arrival.credential_version = credential_version.map(ToOwned::to_owned);
-    let complete = CompleteWebSignIn { arrival, service_id: tenant.web.id, code: new_code(hash()) };
-    world.store.write(complete).await
+    world.store.write(web_sign_in(&tenant.web, arrival, new_code(hash()))).await
 }
 
 #[actix::test]

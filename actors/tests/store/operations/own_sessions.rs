@@ -1,5 +1,6 @@
 //! A user's own sessions: listed, ended one by one or all others at once, and when they were last used.
 
+use gatehouse_actors::data::authorization_codes::CodeRefusal;
 use gatehouse_actors::data::own_sessions::{
     EndOtherSessions, EndOwnSession, NoSuchSession, OwnSession, OwnSessions, SessionOwner, SessionsUsed,
 };
@@ -96,7 +97,10 @@ async fn ending_all_others_keeps_one_and_voids_codes_under_way() {
     assert_eq!(world.store.write(end_others()).await.unwrap(), 0);
     assert_eq!(ids(&list(&world, &kept).await), [&kept.session_public_id]);
     assert_eq!(list(&world, &bob).await.len(), 1);
-    assert!(!redeemed(&world, &acme, &under_way).await.is_live(world.now()));
+    let browsers = "SELECT COUNT(*) FROM browser_sessions WHERE ended_at IS NULL";
+    assert_eq!(world.number(browsers), 2, "the kept one's browser, and bob's");
+    let late = world.store.write(redeem_code(&world, &acme.web, &under_way)).await;
+    assert_eq!(refusal(late), CodeRefusal::SignedOut);
     let entries = "SELECT COUNT(*) FROM audit_log WHERE action = 'user.other_sessions_ended'";
     assert_eq!(world.number(entries), 1, "no entry without a change");
     assert!(session(&world, &acme, "ann").await.is_live(world.now()), "who signs in again is in");

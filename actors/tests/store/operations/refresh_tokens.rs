@@ -6,6 +6,7 @@ use gatehouse_actors::data::sessions::{
     EndSession, Grant, REFRESH_GRACE, REFRESH_LIFETIME, RefreshRefusal, RotateRefreshToken, Rotation,
     SESSION_LIFETIME, SessionByPublicId, Subject,
 };
+use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{Tenant, World, audit, code_for, hash, person, redeem_code, refusal, tenant};
 
@@ -44,6 +45,7 @@ impl Setting {
             secret_hash: token.secret_hash,
             successor_hash: successor_hash(token),
             client_id: Some(self.acme.web.client_id.clone()),
+            asked: TokenBinding::default(),
             requested_scope: None,
             now: self.world.now(),
             audit: audit(&self.world),

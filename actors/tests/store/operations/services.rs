@@ -16,11 +16,12 @@ use gatehouse_actors::data::service_admin::{
 };
 use gatehouse_actors::data::services::{Service, ServiceByClientId, ServiceBySlugs};
 use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, SessionByPublicId};
-use gatehouse_actors::data::sign_in::{CompleteWebSignIn, SignInRefusal};
+use gatehouse_actors::data::sign_in::SignInRefusal;
+use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{
-    World, code_for, fresh, hash, hash_of_secret, issue_device_code, new_code, new_session, person,
-    public_id, redeem_code, refusal, spawn_write, tenant,
+    World, code_for, code_of, fresh, hash, hash_of_secret, issue_device_code, new_code, new_session, person,
+    public_id, redeem_code, refusal, spawn_write, tenant, web_sign_in,
 };
 
 pub(super) fn audit(world: &World) -> AuditContext {
@@ -243,7 +244,7 @@ async fn deleting_a_service_ends_what_it_gave_and_keeps_its_history() {
     assert_eq!(client(&world, &service.client_id).await, None);
     let redeem = redeem_code(&world, &service, &pending_code);
     assert_eq!(refusal(world.store.write(redeem).await), CodeRefusal::Unknown, "the code is void");
-    let sign_in = CompleteWebSignIn { arrival: ann(), service_id: service.id, code: new_code(hash()) };
+    let sign_in = web_sign_in(&service, ann(), new_code(hash()));
     assert_eq!(refusal(world.store.write(sign_in).await), SignInRefusal::ServiceGone);
     let redeem = RedeemDeviceCode {
         id: device.id,
@@ -382,7 +383,8 @@ async fn a_code_without_a_challenge_needs_the_secret_and_takes_no_verifier() {
     let mut code = new_code(secret_hash);
     let challenge = code.code_challenge.take();
     let arrival = person(&world, acme.org_id, "ann");
-    let id = world.store.write(CompleteWebSignIn { arrival, service_id: acme.web.id, code }).await.unwrap();
+    let signed_in = world.store.write(web_sign_in(&acme.web, arrival, code)).await.unwrap();
+    let id = code_of(signed_in.authorized);
     let arrived = code_for(&world, &acme.web, person(&world, acme.org_id, "ann")).await;
     let bound = redeem_code(&world, &acme.web, &arrived);
     let unbound = RedeemAuthorizationCode {
@@ -419,6 +421,7 @@ async fn the_refresh_token_of_a_confidential_client_needs_the_client() {
         secret_hash: refresh_hash,
         successor_hash: hash(),
         client_id: None,
+        asked: TokenBinding::default(),
         requested_scope: None,
         now: world.now(),
         audit: audit(&world),

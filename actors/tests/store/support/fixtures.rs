@@ -4,12 +4,14 @@ use std::future::Future;
 
 use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::authorization_codes::{NewAuthorizationCode, RedeemAuthorizationCode};
+use gatehouse_actors::data::browser_sessions::NewBrowserSession;
 use gatehouse_actors::data::device_codes::NewDeviceCode;
 use gatehouse_actors::data::login_events::SeenFrom;
 use gatehouse_actors::data::organizations::{SeedOrganization, SeedService};
 use gatehouse_actors::data::services::{Service, ServiceById, ServiceBySlugs};
 use gatehouse_actors::data::sessions::NewSession;
-use gatehouse_actors::data::sign_in::{CompleteDeviceSignIn, CompleteWebSignIn};
+use gatehouse_actors::data::sign_in::{Authorized, CodeRequest, CompleteDeviceSignIn, CompleteWebSignIn};
+use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::data::users::{Arrival, Profile};
 use gatehouse_actors::device_code_batcher::{IssueDeviceCode, IssuedDeviceCode};
 use gatehouse_actors::error::StoreError;
@@ -98,9 +100,33 @@ pub(crate) struct Arrived {
 /// Signs a person in on the web, up to the code.
 pub(crate) async fn code_for(world: &World, service: &Service, arrival: Arrival) -> Arrived {
     let secret_hash = hash();
-    let sign_in = CompleteWebSignIn { arrival, service_id: service.id, code: new_code(secret_hash) };
-    let code_id = world.store.write(sign_in).await.unwrap();
+    let sign_in = web_sign_in(service, arrival, new_code(secret_hash));
+    let code_id = code_of(world.store.write(sign_in).await.unwrap().authorized);
     Arrived { code_id, secret_hash }
+}
+
+/// The code, or a failure of the test.
+#[track_caller]
+pub(crate) fn code_of(authorized: Authorized) -> i64 {
+    match authorized {
+        Authorized::Code(id) => id,
+        Authorized::ConsentNeeded => panic!("asked for consent"),
+    }
+}
+
+/// The end of a browser's sign-in for an app.
+pub(crate) fn web_sign_in(
+    service: &Service,
+    arrival: Arrival,
+    code: NewAuthorizationCode,
+) -> CompleteWebSignIn {
+    let browser = NewBrowserSession { secret_hash: hash(), amr: vec!["pwd".to_owned()], replaces: None };
+    CompleteWebSignIn { arrival, service_id: service.id, browser, request: code_request(code) }
+}
+
+/// A request that asks for nothing but a code.
+pub(crate) fn code_request(code: NewAuthorizationCode) -> CodeRequest {
+    CodeRequest { code, ask_consent: false, expected_user: None }
 }
 
 pub(crate) fn new_code(secret_hash: [u8; 32]) -> NewAuthorizationCode {
@@ -111,12 +137,13 @@ pub(crate) fn new_code(secret_hash: [u8; 32]) -> NewAuthorizationCode {
         code_challenge: Some(CHALLENGE.to_owned()),
         scope: "openid email".to_owned(),
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
+        binding: TokenBinding::default(),
         seen_from: SeenFrom { ip_address: "198.51.100.9".to_owned(), user_agent: "Browser/1".to_owned() },
     }
 }
 
 pub(crate) fn new_session() -> NewSession {
-    NewSession { public_id: public_id(), refresh_hash: hash() }
+    NewSession { public_id: public_id(), refresh_hash: hash(), binding: TokenBinding::default() }
 }
 
 /// The token request that redeems a code, right in every respect.
@@ -128,6 +155,7 @@ pub(crate) fn redeem_code(world: &World, service: &Service, arrived: &Arrived) -
         redirect_uri: REDIRECT_URI.to_owned(),
         code_challenge: Some(CHALLENGE.to_owned()),
         client_authenticated: false,
+        asked: TokenBinding::default(),
         session: new_session(),
         now: world.now(),
     }
@@ -156,5 +184,5 @@ pub(crate) fn device_sign_in(
     arrival: Arrival,
     device_code_id: i64,
 ) -> CompleteDeviceSignIn {
-    CompleteDeviceSignIn { arrival, service_id: service.id, device_code_id }
+    CompleteDeviceSignIn { arrival, service_id: service.id, device_code_id, amr: vec!["otp".to_owned()] }
 }

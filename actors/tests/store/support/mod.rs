@@ -8,8 +8,8 @@ mod teams;
 mod world;
 
 pub(crate) use fixtures::{
-    Arrived, CHALLENGE, REDIRECT_URI, Tenant, code_for, device_sign_in, issue_device_code, new_code,
-    new_session, person, platform, redeem_code, tenant,
+    Arrived, CHALLENGE, REDIRECT_URI, Tenant, code_for, code_of, code_request, device_sign_in,
+    issue_device_code, new_code, new_session, person, platform, redeem_code, tenant, web_sign_in,
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
 pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};

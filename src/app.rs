@@ -9,8 +9,8 @@ use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
 use crate::pages::assets;
 use crate::{
-    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, login, logout,
-    members, oidc, orgs, platform, services, sessions, tokens, webhooks,
+    account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
+    login, logout, members, oidc, orgs, platform, provider_tokens, services, sessions, tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -53,6 +53,9 @@ fn of_sign_in() -> Vec<At> {
         at("/oauth/authorize").get(login::handlers::authorize).post(login::handlers::authorize_by_form),
         at("/oauth/par").post(login::par::push),
         at("/oauth/consent").get(login::consent::show).post(login::consent::decide),
+        at("/auth/link/confirm").get(linking::confirm).post(linking::decide),
+        at("/auth/link/prove/{provider}").get(login::linking::prove),
+        at("/auth/link/{provider}").get(login::linking::start_link),
         at("/auth/admin/{provider}").get(login::handlers::start_admin),
         at("/auth/admin/{provider}/callback").get(login::handlers::callback_admin),
         at("/auth/{provider}").get(login::handlers::start),
@@ -60,6 +63,10 @@ fn of_sign_in() -> Vec<At> {
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
         at("/api/user").get(account::user),
+        at("/api/provider-token/{provider}").get(provider_tokens::read),
+        at("/api/user/identities").get(account::identities::list),
+        at("/api/user/identities/{provider}").delete(account::identities::unlink),
+        at("/api/user/identities/{provider}/link").post(account::identities::link),
         // Billing.
         at("/webhooks/stripe").post(billing::webhooks::of_platform),
         at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),

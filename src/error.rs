@@ -53,6 +53,7 @@ codes! {
     NotFound: NOT_FOUND, "NOT_FOUND", "invalid_request";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "invalid_request";
     Conflict: CONFLICT, "CONFLICT", "invalid_request";
+    ReauthorizationRequired: CONFLICT, "REAUTHORIZATION_REQUIRED", "interaction_required";
     PayloadTooLarge: PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "invalid_request";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "invalid_request";
     RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "slow_down";
@@ -74,10 +75,19 @@ pub struct Error {
     pub fields: Vec<&'static str>,
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
-    /// The methods that the resource has, for 405.
-    pub allow: Option<Box<str>>,
+    /// What few errors have. Boxed, so that every result stays small.
+    pub more: Option<Box<More>>,
     /// What the log should say beyond the code. Never sent.
     pub internal: Option<String>,
+}
+
+/// What few errors have.
+#[derive(Debug, Clone, Default)]
+pub struct More {
+    /// The methods that the resource has, for 405.
+    pub allow: Option<String>,
+    /// One more member of the body, such as an address to go on at.
+    pub member: Option<(&'static str, String)>,
 }
 
 impl Error {
@@ -90,7 +100,7 @@ impl Error {
             oauth_error: None,
             fields: Vec::new(),
             retry_after: None,
-            allow: None,
+            more: None,
             internal: None,
         }
     }

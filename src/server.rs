@@ -53,6 +53,7 @@ use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
+use crate::vault::{self, Vault};
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -138,7 +139,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
 
     let random = Random::default();
     let keys = RootKeys::of(&config);
-    let actors = start_actors(&config, &random, &keys, &clock)?;
+    let mut actors = start_actors(&config, &random, &keys, &clock)?;
     let store = actors.store();
     claim_mode(&store, config.mode).await?;
     let signing_keys = key_keeper::open(&store, &keys.signing_keys, &random, &clock).await?;
@@ -161,6 +162,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         providers: providers(&config, &config.providers, &base_url, &dev_secret),
         platform_providers: providers(&config, &config.platform_providers, &base_url, &dev_secret),
         own_clients: OwnClients::default(),
+        vault: Vault::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         token_guesses: TokenGuesses::default(),
@@ -183,6 +185,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     });
     let port_factory = delivery::port(app.clone(), address_policy(app.config.mode));
     actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
+    actors
+        .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();

@@ -27,6 +27,7 @@ use crate::throttle::guesses::Guesses;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
 use crate::upstream::Provider;
+use crate::vault::Vault;
 
 /// Provider applications by kind.
 pub type Providers = BTreeMap<ProviderKind, Arc<Provider>>;
@@ -55,6 +56,8 @@ pub struct App {
     pub platform_providers: Providers,
     /// Organizations' own clients at providers, kept ready.
     pub own_clients: OwnClients,
+    /// Provider tokens: keys that are open, refreshes under way.
+    pub vault: Vault,
     /// How fast each device code may be polled.
     pub pacing: Pacing,
     /// How often user codes may be guessed.

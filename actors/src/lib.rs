@@ -23,5 +23,6 @@ pub mod store;
 pub mod stripe;
 pub mod stripe_event_actor;
 pub mod system;
+pub mod token_refresher;
 pub(crate) mod wal_checkpointer;
 pub(crate) mod writer;

@@ -1,7 +1,7 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::Addr;
@@ -19,6 +19,7 @@ use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
+use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
 
 /// How long a request waits for a place before it is told to come back.
@@ -55,6 +56,8 @@ pub struct Store {
     pub(crate) batcher: Addr<DeviceCodeBatcher>,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     pub(crate) housekeeper: Addr<Housekeeper>,
+    /// Set once what refreshes tokens is there.
+    pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
@@ -120,7 +123,15 @@ impl Store {
             self.outbox.send(Observe),
             self.stripe.send(Observe)
         );
-        [queue, batcher, checkpointer, housekeeper, outbox, stripe].into_iter().flatten().collect()
+        let refresher = match self.refresher.get() {
+            Some(refresher) => refresher.send(Observe).await.ok(),
+            None => None,
+        };
+        [queue, batcher, checkpointer, housekeeper, outbox, stripe]
+            .into_iter()
+            .flatten()
+            .chain(refresher)
+            .collect()
     }
 
     /// Where commits are told of.

@@ -23,6 +23,7 @@ use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
 use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
+use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
 
@@ -128,6 +129,7 @@ impl ActorSystem {
             batcher,
             checkpointer,
             housekeeper,
+            refresher: Arc::default(),
             stripe,
             outbox,
             bulletin,
@@ -143,6 +145,18 @@ impl ActorSystem {
         self.store.clone()
     }
 
+    /// Lets provider tokens be refreshed ahead of time. Separate from the start, because what refreshes needs the store.
+    pub fn refresh_through(&mut self, factory: RefreshPortFactory, clock: Arc<dyn Clock>) {
+        let arbiter = Arbiter::new();
+        let (store, bell) = (self.store.clone(), self.bell.clone());
+        let refresher = TokenRefresher::start_in_arbiter(&arbiter.handle(), move |_| {
+            TokenRefresher::new(store, clock, factory(), &bell)
+        });
+        self.arbiters.push(arbiter);
+        // A second one would refresh what the first one does: the one that is there stays.
+        let _ = self.store.refresher.set(refresher);
+    }
+
     /// Lets the outbox deliver. Separate from the start, because what delivers needs the store.
     pub async fn deliver_through(&self, factory: PortFactory, clock: Arc<dyn Clock>) {
         // An outbox that is not there any more has rung the death bell.
@@ -155,12 +169,17 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: Stripe's events, outbox, housekeeper, batcher, queue, log,
+    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, batcher, queue, log,
     /// addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, .. } = &self.store;
         let _ = stripe.send(Stop).await;
         log::info!(step = "stripe events stopped"; "stopping");
+        if let Some(refresher) = refresher.get() {
+            let _ = refresher.send(Settle).await;
+            let _ = refresher.send(Stop).await;
+            log::info!(step = "tokens settled"; "stopping");
+        }
         // What does not end in time is cut, and is delivered again after the next start.
         let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
         let _ = outbox.send(Stop).await;

@@ -79,7 +79,7 @@ export async function signInThrough(browser, start, account, { stopAt = APP } = 
 
 /** Goes as far as the provider's redirect back to the service and returns that address, not visited. */
 export async function upstreamAnswer(browser, server, url, account) {
-  const provider = /\/auth\/(?:admin\/)?(\w+)/.exec(url)[1];
+  const provider = /\/auth\/(?:admin\/|link\/prove\/|link\/)?(\w+)/.exec(url)[1];
   const paths = [`/auth/${provider}/callback`, `/auth/admin/${provider}/callback`];
   const started = await browser.get(url);
   assert(isRedirect(started), `the sign-in starts with a redirect, not ${started.status}: ${started.text.slice(0, 500)}`);

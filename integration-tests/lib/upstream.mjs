@@ -36,6 +36,9 @@ export class Upstream {
     this.redirectUris = [];
     /** Clients beside that one, of organizations that brought their own: id to secret and redirect URIs. */
     this.tenants = new Map();
+    /** What a token answer grants: the life of the access token, and whether a refresh token comes with it. */
+    this.tokenSeconds = 600;
+    this.givesRefreshTokens = false;
     /** Accounts by subject: the claims of each. */
     this.accounts = new Map();
     /** How often each endpoint was called. */
@@ -64,7 +67,7 @@ export class Upstream {
   /**
    * Makes an endpoint fail until `heal`.
    * @param {'token' | 'jwks' | 'userinfo' | 'discovery'} endpoint
-   * @param {'hang' | 'error' | 'garbage' | 'huge' | 'redirect' | 'drop'} kind
+   * @param {'hang' | 'error' | 'garbage' | 'huge' | 'redirect' | 'drop' | 'invalid_grant'} kind
    */
   fail(endpoint, kind) {
     assert(Object.values(ENDPOINTS).includes(endpoint), endpoint);
@@ -108,6 +111,8 @@ export class Upstream {
       pkce: { required: () => true },
       features: { devInteractions: { enabled: false } },
       interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+      issueRefreshToken: async (_ctx, client) => this.givesRefreshTokens && client.grantTypeAllowed('refresh_token'),
+      rotateRefreshToken: true, // and a rotated one that comes again ends the whole grant
       findAccount: async (_ctx, sub) => this.accounts.has(sub) ? { accountId: sub, claims: async () => this.accounts.get(sub) } : undefined,
       loadExistingGrant: async (ctx) => {
         const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
@@ -115,7 +120,7 @@ export class Upstream {
         await grant.save();
         return grant;
       },
-      ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600, RefreshToken: 3600 },
+      ttl: { AccessToken: () => this.tokenSeconds, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600, RefreshToken: 3600 },
     });
   }
 
@@ -170,7 +175,7 @@ export class Upstream {
       const fields = new URLSearchParams(await readBody(req));
       const result = fields.get('decision') === 'cancel'
         ? { error: 'access_denied', error_description: 'the user said no' }
-        : { login: { accountId: fields.get('account') } };
+        : { login: { accountId: fields.get('account') }, consent: {} };
       await this.provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
     } catch (error) {
       res.statusCode = 400;
@@ -218,6 +223,9 @@ export function misbehave(kind, res) {
       return true;
     case 'error':
       res.writeHead(500, { 'content-type': 'text/html' }).end('<h1>UPSTREAM-INTERNALS: stack trace</h1>');
+      return true;
+    case 'invalid_grant':
+      res.writeHead(400, { 'content-type': 'application/json' }).end('{"error": "invalid_grant"}');
       return true;
     case 'garbage':
       res.writeHead(200, { 'content-type': 'application/json' }).end('{"access_token": UPSTREAM-INTERNALS');

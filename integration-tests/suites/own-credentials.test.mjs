@@ -332,7 +332,7 @@ scenario('the scopes of a service are asked for at each provider', async (stage)
   const asked = async (provider) => new URL((await stage.browser().get(start(server, acme, provider).url)).location).searchParams.get('scope').split(' ');
   assert.deepEqual(await asked('github'), ['read:user', 'user:email', 'repo']);
   assert.deepEqual(await asked('google'), ['openid', 'email', 'profile', ...scopes.google_scopes]);
-  assert.deepEqual(await asked('microsoft'), ['openid', 'email', 'profile', 'Mail.Read']);
+  assert.deepEqual(await asked('microsoft'), ['openid', 'email', 'profile', 'offline_access', 'Mail.Read']);
   const demo = new URL((await stage.browser().get(webSignIn(server, 'github').url)).location);
   assert.equal(demo.searchParams.get('scope'), 'read:user user:email');
 });

@@ -1,8 +1,13 @@
 //! The signed-in user.
 //!
 //! ```text
-//! GET /api/user -> user
+//! GET    /api/user                               -> user
+//! GET    /api/user/identities                    -> identities::list
+//! POST   /api/user/identities/{provider}/link    -> identities::link
+//! DELETE /api/user/identities/{provider}         -> identities::unlink
 //! ```
+
+pub mod identities;
 
 use actix_web::HttpResponse;
 use gatehouse_actors::data::sessions::Subject;

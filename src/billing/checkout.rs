@@ -20,11 +20,10 @@ use gatehouse_actors::data::services::ServiceById;
 use gatehouse_actors::stripe_event_actor::StripeAccount;
 use serde_json::json;
 
-use super::handlers::ServiceUser;
 use super::rules::{self, Wish};
 use crate::config::secret::Secret;
 use crate::error::{Code, Error};
-use crate::http::caller::Call;
+use crate::http::caller::{Call, ServiceUser};
 use crate::http::fields::Fields;
 use crate::http::management::{Active, AtLeastAdmin, OrganizationCaller};
 use crate::state::App;

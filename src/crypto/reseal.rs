@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gatehouse_actors::data::sealed_columns::{
-    OAUTH_CREDENTIALS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS, STRIPE_KEYS,
-    STRIPE_SECRETS, SealedColumn, SealedRow, WEBHOOKS,
+    OAUTH_CREDENTIALS, ORGANIZATION_KEYS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS,
+    STRIPE_KEYS, STRIPE_SECRETS, SealedColumn, SealedRow, WEBHOOKS,
 };
 
 use super::random::Random;
@@ -29,6 +29,12 @@ pub const ALL: &[Sealed] = &[
         column: &SIGNING_KEYS,
         ring: |keys| &keys.signing_keys,
         context: |_| signing_key::SEAL_CONTEXT.to_owned(),
+    },
+    // Provider tokens are sealed under these, not under the ring.
+    Sealed {
+        column: &ORGANIZATION_KEYS,
+        ring: |keys| &keys.stored_secrets,
+        context: |row| crate::vault::key_context(row.id),
     },
     Sealed { column: &OAUTH_CREDENTIALS, ring: |keys| &keys.stored_secrets, context: of_credential },
     Sealed {

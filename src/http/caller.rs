@@ -113,6 +113,25 @@ impl Caller for Bearer {
     }
 }
 
+/// Somebody signed in to a service of an organization. A platform token is for no service.
+pub struct ServiceUser {
+    /// The session.
+    pub subject: Subject,
+}
+
+impl Caller for ServiceUser {
+    const NAME: &'static str = "ServiceUser";
+
+    async fn identify(request: &HttpRequest) -> Result<Self, Error> {
+        let SignedIn { subject } = SignedIn::identify(request).await?;
+        if subject.is_platform {
+            let message = "This token is for the platform. Only one that was made for a service works here.";
+            return Err(Error::new(Code::Forbidden, message));
+        }
+        Ok(Self { subject })
+    }
+}
+
 /// What every handler shares.
 pub(super) fn app_of(request: &HttpRequest) -> Result<&App, Error> {
     let app = request.app_data::<Data<App>>().ok_or_else(|| Error::internal("no application state"))?;

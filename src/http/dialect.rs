@@ -133,6 +133,9 @@ fn json_body(request: &HttpRequest, error: &Error, dialect: Dialect) -> Map<Stri
     put("status", json!(status.as_u16()));
     put("detail", json!(error.message));
     put("instance", json!(request_id(request)));
+    if let Some((member, value)) = error.more.as_deref().and_then(|more| more.member.as_ref()) {
+        put(member, json!(value));
+    }
     if !error.fields.is_empty() {
         put("fields", json!(error.fields));
     }
@@ -163,7 +166,8 @@ fn add_headers(headers: &mut HeaderMap, error: &Error, presented: Presented) {
     if let Some(seconds) = error.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+    let allow = error.more.as_deref().and_then(|more| more.allow.as_deref());
+    if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
         headers.insert(ALLOW, allow);
     }
     if let Some(challenge) = challenge(error, presented) {

@@ -23,6 +23,7 @@ pub mod headers;
 pub mod input;
 pub mod invitation;
 pub mod last_used;
+pub mod linking;
 pub mod management;
 pub mod objects;
 pub mod observe;

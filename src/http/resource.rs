@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, HttpResponse, Resource, Responder, Route};
 
 use super::caller::Arguments;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, More};
 
 /// One line of the route table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,8 +96,10 @@ impl At {
             let allow = allow.clone();
             async move {
                 let message = format!("This address answers {allow} only.");
-                let error =
-                    Error { allow: Some(allow.into()), ..Error::new(Code::MethodNotAllowed, message) };
+                let error = Error {
+                    more: Some(Box::new(More { allow: Some(allow), ..More::default() })),
+                    ..Error::new(Code::MethodNotAllowed, message)
+                };
                 Err::<HttpResponse, _>(error)
             }
         }))

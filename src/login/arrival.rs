@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::data::browser_sessions::NewBrowserSession;
 use gatehouse_actors::data::device_codes::DeviceCodeRefusal;
 use gatehouse_actors::data::organizations::{CLAIMS_PER_SIGN_IN, NewClaim};
+use gatehouse_actors::data::provider_grants::NewGrant;
+use gatehouse_actors::data::services::ServiceById;
 use gatehouse_actors::data::sign_in::{
     Authorized, ClaimLoginState, CompleteBareSignIn, CompleteDeviceSignIn, CompleteWebSignIn, SignInRefusal,
 };
@@ -18,7 +20,7 @@ use subtle::ConstantTimeEq;
 use super::consent::{self, Realm};
 use super::departure::{callback_of, provider_failed};
 use super::state::{LoginState, Purpose, WebRequest};
-use super::{answer, failure};
+use super::{answer, failure, linking};
 use crate::config::provider::ProviderKind;
 use crate::crypto::token::{TokenSecret, sha256};
 use crate::error::{Code, Error};
@@ -29,11 +31,13 @@ use crate::http::connection::{self, Connection, http_client};
 use crate::http::email;
 use crate::http::input::Params;
 use crate::http::invitation;
+use crate::http::linking::CONFIRM_PATH;
 use crate::http::management::audit_context;
 use crate::http::redirect::{see_other, with_params};
 use crate::pages::{EmailInUse, respond};
 use crate::state::App;
-use crate::upstream::{CallbackExchange, ExternalIdentity, Provider};
+use crate::upstream::{CallbackExchange, ExternalIdentity, Provider, SignIn, UpstreamTokens};
+use crate::vault::{self, Place};
 
 /// A provider's clock may differ from ours by this many seconds.
 const CLOCK_LEEWAY: i64 = 60;
@@ -122,6 +126,8 @@ fn cancelled(login: &LoginState, error: Option<&str>) -> Result<HttpResponse, Er
             Ok(see_other(&with_params("/activate", &[("user_code", user_code)])))
         }
         Purpose::Invitation { token } => Ok(see_other(&invitation::accept_path(token))),
+        Purpose::Link { .. } => Ok(linking::cancelled(login)),
+        Purpose::LinkProof => Ok(see_other(CONFIRM_PATH)),
     }
 }
 
@@ -164,14 +170,18 @@ async fn signed_in(
     if let Purpose::Web(web) = &login.purpose {
         check_age(login, web, sign_in.identity.auth_time)?;
     }
-    let amr = tame(&sign_in.identity.amr);
-    let arrival = arrival(app, request, login, sign_in.identity);
+    let SignIn { identity, tokens } = sign_in;
+    let amr = tame(&identity.amr);
+    let mut arrival = arrival(app, request, login, identity);
+    arrival.grant = grant(app, login, &arrival, tokens).await;
     let completed = match &login.purpose {
         Purpose::Web(web) => complete_web(app, request, login, (arrival, amr), web).await,
         Purpose::Device { device_code_id, user_code } => {
             complete_device(app, login, (arrival, amr), (*device_code_id, user_code)).await
         }
         Purpose::Invitation { token } => complete_invitation(app, login, arrival, token).await,
+        Purpose::Link { session } => Ok(linking::arrived(app, login, session, arrival).await?),
+        Purpose::LinkProof => Ok(linking::proved(app, request, login, arrival).await?),
     };
     match completed {
         Ok(response) => Ok(response),
@@ -237,10 +247,36 @@ fn arrival(app: &App, request: &HttpRequest, login: &LoginState, identity: Exter
             avatar_url: identity.avatar_url,
         },
         credential_version: login.own.as_ref().map(|own| own.version_id.clone()),
+        grant: None,
         new_user_public_id: app.random.uuid(now),
         bootstrap_owner_email: app.config.platform_owner_email.as_deref().and_then(email::normalize),
         claims: if login.is_platform { claims(app, request) } else { Vec::new() },
         now,
+    }
+}
+
+/// The provider's tokens for the vault, if the service wants them. That they cannot be kept does not keep anybody out.
+async fn grant(app: &App, login: &LoginState, arrival: &Arrival, tokens: UpstreamTokens) -> Option<NewGrant> {
+    if !login.keeps_tokens {
+        return None;
+    }
+    let Profile { provider, issuer, subject, .. } = &arrival.profile;
+    let place = Place {
+        org_id: login.org_id,
+        service_id: login.service_id,
+        provider,
+        issuer,
+        subject,
+        credential_version: arrival.credential_version.as_deref(),
+    };
+    let service = app.store.read(ServiceById { id: login.service_id }).await.ok().flatten()?;
+    match vault::new_grant(app, &place, tokens, service.provider_scopes(provider)).await {
+        Ok(grant) => Some(grant),
+        Err(error) => {
+            let reason = error.internal.as_deref().unwrap_or_default();
+            log::error!(provider = provider.as_str(), reason = reason; "provider tokens were not kept");
+            None
+        }
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn leave(
         code_verifier: random(),
         provider: provider.kind().as_str().to_owned(),
         own: credential_version.map(|version_id| OwnClient { version_id }),
+        keeps_tokens: !service.provider_scopes(provider.kind().as_str()).is_empty(),
         is_platform: service.is_platform,
         org_id: service.org_id,
         org_slug: service.org_slug.clone(),
@@ -65,6 +66,7 @@ pub(super) async fn leave(
                 login_hint,
                 effort,
                 scopes: service.provider_scopes(&login.provider),
+                consent_again: matches!(login.purpose, Purpose::Link { .. }),
             },
         )
         .await

@@ -20,7 +20,7 @@ pub(super) async fn note(app: &App, request: &HttpRequest, login: &LoginState, r
         provider: login.provider.clone(),
         method: match login.purpose {
             Purpose::Device { .. } => "device",
-            Purpose::Web(_) | Purpose::Invitation { .. } => "web",
+            Purpose::Web(_) | Purpose::Invitation { .. } | Purpose::Link { .. } | Purpose::LinkProof => "web",
         },
         seen_from: seen_from(app, request),
         reason,

@@ -15,6 +15,9 @@
 //! GET /auth/admin/{provider}/callback     -> handlers::callback_admin
 //!   open state -> claim it (write) -> provider.sign_in -> complete (write), which signs the browser in
 //!     -> app with code, or a page that asks: /oauth/consent, /activate/confirm, /invitations/confirm
+//! GET /auth/link/{provider}               one more account for a user -> linking::start_link
+//! GET /auth/link/prove/{provider}         who is sitting there? -> linking::prove
+//!     -> /auth/link/confirm
 //! GET /oauth/consent, POST                may the service have it? -> consent::show, consent::decide
 //!     -> GrantConsent (write) -> app with code
 //! ```
@@ -28,6 +31,7 @@ pub mod consent;
 mod departure;
 mod failure;
 pub mod handlers;
+pub mod linking;
 pub mod par;
 mod pushed;
 mod request;

@@ -125,6 +125,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::state::{Destination, ResponseMode, WebRequest};
+    use gatehouse_actors::data::token_binding::TokenBinding;
+
     use super::*;
 
     const NOW: Millis = 1_800_000_000_000;
@@ -142,6 +144,7 @@ mod tests {
                 },
                 code_challenge: None,
                 scope: "openid".to_owned(),
+                binding: TokenBinding::default(),
                 nonce: None,
                 max_age: None,
                 expected_user: None,

@@ -22,6 +22,8 @@ pub(super) struct LoginState {
     pub(super) provider: String,
     /// The organization's own client at the provider; none: the platform's.
     pub(super) own: Option<OwnClient>,
+    /// Whether the service wants to call the provider for the user.
+    pub(super) keeps_tokens: bool,
     /// Platform realm or organization: the two have callbacks of their own.
     pub(super) is_platform: bool,
     pub(super) org_id: i64,
@@ -46,6 +48,10 @@ pub(super) enum Purpose {
     Device { device_code_id: i64, user_code: String },
     /// An invitation waits for an answer. The token stays inside the sealed cookie.
     Invitation { token: String },
+    /// The user of this session wants to sign in with this account as well.
+    Link { session: String },
+    /// Somebody has to show that he is the user to link to. What is to be linked waits in a cookie of its own.
+    LinkProof,
 }
 
 /// An app's request, checked.

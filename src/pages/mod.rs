@@ -258,6 +258,50 @@ pub struct InvitationOutcome {
     pub role: &'static str,
 }
 
+/// Linking, step 2: sign in once more as the user to link to.
+#[derive(Debug, Clone, Template)]
+#[template(path = "prove_link.html")]
+pub struct ProveLink {
+    /// What the new account is known by.
+    pub new_account: String,
+    /// The provider that it is at.
+    pub new_provider: String,
+    /// What the user to link to is known by.
+    pub account: String,
+    /// The organization that the user belongs to.
+    pub organization: String,
+    /// The ways in which the user signs in.
+    pub providers: Vec<ProviderChoice>,
+}
+
+/// Linking, step 3: link or not, naming both accounts.
+#[derive(Clone, Template)]
+#[template(path = "confirm_link.html")]
+pub struct ConfirmLink {
+    /// What the new account is known by.
+    pub new_account: String,
+    /// The provider that it is at.
+    pub new_provider: String,
+    /// What the user to link to is known by.
+    pub account: String,
+    /// The organization that the user belongs to.
+    pub organization: String,
+    /// The anti-forgery value of the hidden field `csrf`. A secret of this browser, hence no `Debug`.
+    pub csrf: String,
+}
+
+/// What became of linking.
+#[derive(Debug, Clone, Template)]
+#[template(path = "link_outcome.html")]
+pub struct LinkOutcome {
+    /// Whether the accounts are linked.
+    pub linked: bool,
+    /// The provider of the new account.
+    pub provider: String,
+    /// What the user is known by.
+    pub account: String,
+}
+
 /// `GET /oauth/logout` when nothing proves that the person asked: do you want to sign out? Answer it with
 /// [`Policy::Handover`].
 #[derive(Clone, Template)]

@@ -95,6 +95,22 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         existing_provider: or("GitHub"),
         attempted_provider: or("Google"),
     };
+    let confirm_link = ConfirmLink {
+        new_account: or("Ada Lovelace, ada@example.org"),
+        new_provider: or("GitHub"),
+        account: or("ada@example.com"),
+        organization: or("example"),
+        csrf: or("kq3y0sPq7i0"),
+    };
+    let prove_link = ProveLink {
+        new_account: or("Ada Lovelace, ada@example.org"),
+        new_provider: or("GitHub"),
+        account: or("ada@example.com"),
+        organization: or("example"),
+        providers: providers(text),
+    };
+    let link_outcome =
+        |linked| LinkOutcome { linked, provider: or("GitHub"), account: or("ada@example.com") };
     let wrong = EnterCode {
         prefilled: or("BCDF-GHJ"),
         error: Some(or(
@@ -114,6 +130,10 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("choose_provider", choose_web.render()),
         ("error", error.render()),
         ("email_in_use", in_use.render()),
+        ("prove_link", prove_link.render()),
+        ("confirm_link", confirm_link.render()),
+        ("linked", link_outcome(true).render()),
+        ("not_linked", link_outcome(false).render()),
         ("dev_demo", demo.render()),
         ("consent", consent.render()),
         ("form_post", form_post.render()),

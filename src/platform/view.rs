@@ -1,6 +1,6 @@
 //! Bodies for platform owners.
 
-use gatehouse_actors::data::platform::{Decided, GovernedOrganization, Revoked};
+use gatehouse_actors::data::platform::{Decided, GovernedOrganization};
 use gatehouse_actors::data::users::User;
 use serde::Serialize;
 
@@ -45,6 +45,7 @@ struct RevokedBody {
     device_codes: usize,
     authorization_codes: usize,
     invitations: usize,
+    provider_grants: usize,
 }
 
 /// A decision: the organization flat and nested, because both kinds of client exist.
@@ -62,8 +63,12 @@ pub(super) fn decided(decided: Decided) -> Result<DecidedBody, Error> {
     Ok(DecidedBody {
         flat: organization.clone().try_into()?,
         organization: organization.try_into()?,
-        revoked: revoked.map(|Revoked { sessions, device_codes, authorization_codes, invitations }| {
-            RevokedBody { sessions, device_codes, authorization_codes, invitations }
+        revoked: revoked.map(|revoked| RevokedBody {
+            sessions: revoked.sessions,
+            device_codes: revoked.device_codes,
+            authorization_codes: revoked.authorization_codes,
+            invitations: revoked.invitations,
+            provider_grants: revoked.provider_grants,
         }),
     })
 }

@@ -4,7 +4,7 @@ use super::id_token::IdTokenError;
 
 /// Why a conversation with a provider failed. The texts are fit for a log: they carry no secret, no token and
 /// nothing of a body that the provider sent.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum UpstreamError {
     /// No connection, or it broke before the answer was complete.
     #[error("provider unreachable: {0}")]
@@ -36,6 +36,13 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether a refresh token is worth nothing any more (RFC 6749, section 5.2), also in GitHub's words.
+    #[must_use]
+    pub fn says_grant_is_over(&self) -> bool {
+        let codes = ["invalid_grant", "bad_refresh_token"];
+        matches!(self, Self::Refused { error } if codes.contains(&error.as_str()))
+    }
+
     /// The provider's own error code as a refusal. Text that does not look like a code may be anything, a token
     /// among them, and is not repeated.
     pub(super) fn refused(code: &str) -> Self {

@@ -8,6 +8,7 @@ use super::error::UpstreamError;
 use super::oauth::{self, ClientAuth, Credentials, Server};
 use super::profile::{usable_email, usable_name, usable_picture};
 use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn, UpstreamTokens};
+use crate::config::secret::Secret;
 
 /// The profile, and the addresses with their verified flags: `/user` alone shows at most one public address.
 const SCOPES: [&str; 2] = ["read:user", "user:email"];
@@ -76,6 +77,15 @@ impl GitHub {
         Ok(SignIn { identity: self.identity(user, emails), tokens })
     }
 
+    /// GitHub's apps have tokens that end; those of its classic applications do not, and have no refresh token.
+    pub(super) async fn refresh(
+        &self,
+        http: &HttpClient,
+        refresh_token: &Secret<String>,
+    ) -> Result<UpstreamTokens, UpstreamError> {
+        oauth::refresh(http, &self.credentials, &self.server, refresh_token).await
+    }
+
     /// RFC 9207 section 2.4. GitHub's own authorization server identifier has a path below the site.
     fn check_issuer(&self, iss: Option<&str>) -> Result<(), UpstreamError> {
         let is_ours = |iss: &str| {
@@ -128,7 +138,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::secret::Secret;
 
     fn github(base_url: &str) -> GitHub {
         let credentials =

@@ -47,8 +47,12 @@ pub struct AuthorizationRequest<'a> {
     pub login_hint: Option<&'a str>,
     /// What the provider is to ask of the person.
     pub effort: Effort,
-    /// Scopes beyond those that signing in needs.
+    /// Scopes beyond those that signing in needs. With any, the tokens are kept, and a refresh token is asked for in
+    /// the provider's own way.
     pub scopes: &'a [String],
+    /// Whether the person is asked again what the provider remembers to be granted: without that, some give no
+    /// refresh token a second time.
+    pub consent_again: bool,
 }
 
 /// How much the provider is to ask of the person. Each provider gets as much of it as it understands.
@@ -189,6 +193,19 @@ impl Provider {
         match &self.protocol {
             Protocol::GitHub(github) => github.authorization_url(request),
             Protocol::OpenId(openid) => openid.authorization_url(http, clock, request).await,
+        }
+    }
+
+    /// Asks for a new access token (RFC 6749, section 6). A refresh token may be good for one such request only.
+    pub async fn refresh(
+        &self,
+        http: &HttpClient,
+        clock: &dyn Clock,
+        refresh_token: &Secret<String>,
+    ) -> Result<UpstreamTokens, UpstreamError> {
+        match &self.protocol {
+            Protocol::GitHub(github) => github.refresh(http, refresh_token).await,
+            Protocol::OpenId(openid) => openid.refresh(http, clock, refresh_token).await,
         }
     }
 

@@ -10,8 +10,8 @@ use oauth2::basic::{
 };
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardRevocableToken,
-    StandardTokenResponse, TokenResponse, TokenUrl,
+    ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -118,6 +118,19 @@ pub(super) fn authorization_url(
     Ok(url.url().0)
 }
 
+/// The token request for a refresh token (RFC 6749 section 6).
+pub(super) async fn refresh(
+    http: &HttpClient,
+    credentials: &Credentials,
+    server: &Server,
+    refresh_token: &Secret<String>,
+) -> Result<UpstreamTokens, UpstreamError> {
+    let client = client(credentials, server);
+    let token = RefreshToken::new(refresh_token.expose().clone());
+    let answer = client.exchange_refresh_token(&token).request_async(http).await.map_err(refusal)?;
+    Ok(read(&answer)?.tokens)
+}
+
 /// The token request for a code (RFC 6749 section 4.1.3).
 pub(super) async fn exchange_code(
     http: &HttpClient,
@@ -134,6 +147,10 @@ pub(super) async fn exchange_code(
         .request_async(http)
         .await
         .map_err(refusal)?;
+    read(&answer)
+}
+
+fn read(answer: &Answer) -> Result<TokenAnswer, UpstreamError> {
     // RFC 6749 section 7.1: a token of a type that is not understood must not be used.
     if !answer.token_type().as_ref().eq_ignore_ascii_case("bearer") {
         return Err(UpstreamError::BadAnswer("token type is not bearer"));

@@ -14,10 +14,12 @@ use super::guarded::GuardedClient;
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::oauth::{self, Credentials, TokenAnswer};
 use super::profile::{usable_email, usable_name, usable_picture};
-use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn};
+use super::{AuthorizationRequest, CallbackExchange, Effort, ExternalIdentity, SignIn, UpstreamTokens};
 use crate::config::provider::ProviderKind;
+use crate::config::secret::Secret;
 
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
+const OFFLINE_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 /// A client registered at one OpenID provider.
 #[derive(Debug)]
@@ -70,11 +72,29 @@ impl OpenId {
         };
         let mut extra = vec![("nonce", request.nonce)];
         extra.extend(request.login_hint.map(|hint| ("login_hint", hint)));
+        let is_kept = !request.scopes.is_empty();
+        if is_kept && self.kind == ProviderKind::Google {
+            extra.push(("access_type", "offline"));
+        }
         match &max_age {
+            _ if is_kept && request.consent_again => extra.push(("prompt", "consent")),
             Some(seconds) => extra.push(("max_age", seconds)),
             None => extra.extend(prompt(self.kind, request.effort).map(|prompt| ("prompt", prompt))),
         }
-        oauth::authorization_url(&self.credentials, &metadata.server, request, &SCOPES, &extra)
+        // Core 1.0 section 11. Google has a parameter instead, and takes the scope for an error.
+        let wants_scope = is_kept && self.kind != ProviderKind::Google;
+        let scopes: &[&str] = if wants_scope { &OFFLINE_SCOPES } else { &SCOPES };
+        oauth::authorization_url(&self.credentials, &metadata.server, request, scopes, &extra)
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        http: &HttpClient,
+        clock: &dyn Clock,
+        refresh_token: &Secret<String>,
+    ) -> Result<UpstreamTokens, UpstreamError> {
+        let metadata = self.discovery.metadata(http, clock).await?;
+        oauth::refresh(http, &self.credentials, &metadata.server, refresh_token).await
     }
 
     pub(super) async fn sign_in(

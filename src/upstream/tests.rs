@@ -31,6 +31,7 @@ fn request<'a>() -> AuthorizationRequest<'a> {
         effort: Effort::Any,
         login_hint: None,
         scopes: &[],
+        consent_again: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App as ActixApp, HttpRequest, HttpResponse, web};
-use gatehouse::error::{Code, Error};
+use gatehouse::error::{Code, Error, More};
 use gatehouse::http::{dialect, headers, observe};
 use url::Url;
 
@@ -53,7 +53,10 @@ fn error(code: Code) -> Error {
     let plain = Error::new(code, format!("The sentence of {}.", code.row().0));
     match code {
         Code::ValidationFailed => Error { fields: vec!["name", "slug"], ..plain },
-        Code::MethodNotAllowed => Error { allow: Some("GET, POST".into()), ..plain },
+        Code::MethodNotAllowed => {
+            let allow = Some("GET, POST".to_owned());
+            Error { more: Some(Box::new(More { allow, ..More::default() })), ..plain }
+        }
         Code::RateLimited | Code::ServiceUnavailable => plain.retry_after(7),
         Code::InternalServerError => Error::internal("detail for the log alone"),
         _ => plain,

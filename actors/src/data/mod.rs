@@ -12,12 +12,14 @@ pub mod client_secrets;
 pub mod consents;
 pub mod dev_buyers;
 pub mod device_codes;
+pub mod due_grants;
 pub mod end_users;
 pub mod ended_sessions;
 pub mod entitlements;
 pub mod events;
 pub(crate) mod growth;
 pub mod housekeeping;
+pub mod identities;
 pub mod installation;
 pub mod invitation_answers;
 pub mod invitations;
@@ -36,6 +38,7 @@ pub mod platform;
 pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
+pub mod provider_grants;
 pub mod pushed_requests;
 pub mod redirect_origins;
 pub mod sealed_columns;
@@ -78,11 +81,13 @@ pub fn statements() -> Vec<&'static Statement> {
         checkouts::STATEMENTS,
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
+        due_grants::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,
         events::STATEMENTS,
         growth::STATEMENTS,
         housekeeping::STATEMENTS,
+        identities::STATEMENTS,
         installation::STATEMENTS,
         invitation_answers::STATEMENTS,
         invitations::STATEMENTS,
@@ -100,6 +105,7 @@ pub fn statements() -> Vec<&'static Statement> {
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
+        provider_grants::STATEMENTS,
         pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
         sealed_columns::STATEMENTS,

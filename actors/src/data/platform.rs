@@ -9,6 +9,7 @@ use super::end_users::contains;
 use super::memberships::{Organization, is_public_id};
 use super::organizations::Tier;
 use super::platform_owners::is_platform_owner;
+use super::provider_grants;
 use super::users::User;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -259,6 +260,8 @@ pub struct Revoked {
     pub authorization_codes: usize,
     /// Invitations that were pending.
     pub invitations: usize,
+    /// What users had granted at providers.
+    pub provider_grants: usize,
 }
 
 /// A decision that was made.
@@ -368,6 +371,7 @@ impl Decide {
                 "device_codes": revoked.device_codes,
                 "authorization_codes": revoked.authorization_codes,
                 "invitations": revoked.invitations,
+                "provider_grants": revoked.provider_grants,
             });
             metadata.insert("revoked".to_owned(), counts);
         }
@@ -402,5 +406,6 @@ fn revoke(tx: &mut WriteTx<'_>, org_id: i64, now: Millis) -> Result<Revoked, Sto
         device_codes: tx.execute(DENY_DEVICE_CODES_OF_ORGANIZATION, values![org_id, now])?,
         authorization_codes: tx.execute(EXPIRE_CODES_OF_ORGANIZATION, values![org_id, now])?,
         invitations: tx.execute(CANCEL_INVITATIONS_OF_ORGANIZATION, values![now, org_id])?,
+        provider_grants: provider_grants::forget_organization(tx, org_id)?,
     })
 }

@@ -5,6 +5,7 @@ use super::browser_sessions::{self, BrowserSession, BrowserToken, NewBrowserSess
 use super::consents;
 use super::device_codes::{self, DeviceCodeRefusal};
 use super::oauth_credentials;
+use super::provider_grants::{self, Grantee};
 use super::services::{Service, select_service};
 use super::users::{self, Arrival, EmailInUse};
 use crate::clock::Millis;
@@ -324,7 +325,29 @@ fn enter(
         return Err(OpError::Refused(SignInRefusal::CredentialChanged));
     }
     match users::resolve(tx, arrival).map_err(OpError::<SignInRefusal>::from)? {
-        Ok(user_id) => Ok((service, user_id)),
+        Ok(user_id) => {
+            keep_grant(tx, arrival, (&service, user_id))?;
+            Ok((service, user_id))
+        }
         Err(in_use) => Err(OpError::Refused(SignInRefusal::EmailInUse(in_use))),
     }
+}
+
+/// Only for a service that still asks for something at the provider: what nobody may use is not kept.
+fn keep_grant(
+    tx: &mut WriteTx<'_>,
+    arrival: &Arrival,
+    (service, user_id): (&Service, i64),
+) -> Result<(), OpError<SignInRefusal>> {
+    let wanted = !service.is_platform && !service.provider_scopes(&arrival.profile.provider).is_empty();
+    if let Some(grant) = arrival.grant.as_ref().filter(|_| wanted) {
+        let grantee = Grantee {
+            org_id: service.org_id,
+            user_id,
+            service_id: service.id,
+            credential_version: arrival.credential_version.as_deref(),
+        };
+        provider_grants::store(tx, &grantee, &arrival.profile, (grant, arrival.now))?;
+    }
+    Ok(())
 }

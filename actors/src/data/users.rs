@@ -11,6 +11,7 @@ use super::PLATFORM_ORG_ID;
 use super::events::{self, EventType};
 use super::growth;
 use super::organizations::{self, NewClaim};
+use super::provider_grants::NewGrant;
 
 statements! {
     IDENTITY = "SELECT id, user_id FROM identities WHERE org_id = $1 AND issuer = $2 AND subject = $3";
@@ -92,6 +93,8 @@ pub struct Arrival {
     pub profile: Profile,
     /// Through which version of the organization's own client at the provider; none for the platform's.
     pub credential_version: Option<String>,
+    /// The provider's tokens, sealed, when the service wants to call it for the user.
+    pub grant: Option<NewGrant>,
     /// UUID for a new user.
     pub new_user_public_id: String,
     /// `PLATFORM_OWNER_EMAIL`, normalized: its first verified sign-in to the platform realm becomes an owner.

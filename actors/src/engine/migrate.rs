@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__login_analytics", include_str!("../../../migrations/sqlite/0008_login_analytics.sql")),
     ("V9__billing", include_str!("../../../migrations/sqlite/0009_billing.sql")),
     ("V10__keys_and_proofs", include_str!("../../../migrations/sqlite/0010_keys_and_proofs.sql")),
+    ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),
 ];
 
 const MIGRATION_TABLE: &str = "schema_migrations";

@@ -77,8 +77,14 @@ const STRIPE_ACCOUNT: &str =
 const RENAME: &str = r#"{"name": "Another name"}"#;
 const SERVICE: &str = r#"{"slug": "another", "name": "Another", "service_type": "api"}"#;
 
-#[rustfmt::skip]
 pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = rows_of_sign_in();
+    rows.extend(rows_of_administration());
+    rows
+}
+
+#[rustfmt::skip]
+fn rows_of_sign_in() -> Vec<Row> {
     vec![
         public("GET",  "/health/live", 200),
         public("GET",  "/health/ready", 200),
@@ -109,6 +115,10 @@ pub(crate) fn rows() -> Vec<Row> {
         public("GET",  "/auth/admin/{provider}", 400),
         public("GET",  "/auth/admin/{provider}/callback", 400),
         public("GET",  "/auth/{provider}", 400),
+        public("GET",  "/auth/link/confirm", 400),
+        public("POST", "/auth/link/confirm", 400),
+        public("GET",  "/auth/link/prove/{provider}", 400),
+        public("GET",  "/auth/link/{provider}", 400),
         public("GET",  "/auth/{provider}/callback", 400),
         public("GET",  "/auth/{provider}/callback/{org}", 400),
         // Clients authenticate, or present a token of their own: no bearer token of a user opens these.
@@ -129,6 +139,18 @@ pub(crate) fn rows() -> Vec<Row> {
         // The session of somebody who calls nothing: to everybody else there is no such session.
         row("DELETE", "/api/auth/sessions/{id}", "SignedIn", 404),
         row("GET",    "/api/subscription", "ServiceUser", 200),
+        // The service asks for nothing at this provider.
+        row("GET",    "/api/provider-token/{provider}", "ServiceUser", 404),
+        row("GET",    "/api/user/identities", "SignedIn", 200),
+        row("POST",   "/api/user/identities/{provider}/link", "SignedIn", 200),
+        // The only account that the caller signs in with.
+        row("DELETE", "/api/user/identities/{provider}", "SignedIn", 400),
+    ]
+}
+
+#[rustfmt::skip]
+fn rows_of_administration() -> Vec<Row> {
+    vec![
         // Organizations, their teams and their users.
         row("GET",    "/api/organizations", "Administrator", 200),
         row("POST",   "/api/organizations", "MaybeAdministrator", 400),

@@ -82,6 +82,7 @@ pub(crate) fn person(world: &World, org_id: i64, name: &str) -> Arrival {
         org_id,
         profile,
         credential_version: None,
+        grant: None,
         new_user_public_id: public_id(),
         bootstrap_owner_email: None,
         claims: Vec::new(),

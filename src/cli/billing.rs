@@ -118,7 +118,7 @@ fn perform(
     work: impl AsyncFnOnce(Store) -> Result<Value, gatehouse_actors::error::StoreError>,
 ) -> Result<Map<String, Value>, Failure> {
     let config = Config::check(&Environment::read(), mode.mode())?;
-    let keys = RootKeys::derive(config.root_secret.expose(), &config.encryption_keys);
+    let keys = RootKeys::of(&config);
     System::new().block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match start_actors(&config, &Random::default(), &keys, &clock) {

@@ -14,6 +14,7 @@ use super::signing_key;
 use crate::delivery::webhook::seal_context;
 use crate::http::connection::SecretPlace;
 use crate::stripe::keys::{SECRET_KEY, WEBHOOK_SECRETS, seal_place};
+use crate::vault::data_key_context;
 
 /// A column, its ring of keys, and the context of a row.
 pub struct Sealed {
@@ -46,6 +47,11 @@ pub const ALL: &[Sealed] = &[
         column: &STRIPE_SECRETS,
         ring: |keys| &keys.stored_secrets,
         context: |row| seal_place(row.id, WEBHOOK_SECRETS),
+    },
+    Sealed {
+        column: &ORGANIZATION_KEYS,
+        ring: |keys| &keys.stored_secrets,
+        context: |row| data_key_context(row.id),
     },
     Sealed { column: &WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
     Sealed { column: &PREVIOUS_OF_WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },

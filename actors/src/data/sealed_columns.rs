@@ -17,6 +17,9 @@ statements! {
     RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
     SEALED_ORGANIZATION_KEYS = "SELECT org_id, key_sealed FROM organization_keys WHERE org_id > $1 ORDER BY org_id LIMIT $2";
     RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2";
+    SEALED_ORGANIZATION_KEYS = "SELECT org_id, key_sealed FROM organization_keys WHERE org_id > $1 ORDER BY org_id \
+        LIMIT $2";
+    RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2";
     SEALED_STRIPE_KEYS = "SELECT org_id, secret_key_sealed FROM stripe_accounts WHERE org_id > $1 ORDER BY org_id LIMIT $2";
     RESEAL_STRIPE_KEY = "UPDATE stripe_accounts SET secret_key_sealed = $1 WHERE org_id = $2";
     SEALED_STRIPE_SECRETS = "SELECT org_id, webhook_secrets_sealed FROM stripe_accounts WHERE org_id > $1 \
@@ -59,6 +62,14 @@ pub const OAUTH_CREDENTIALS: SealedColumn = SealedColumn {
 };
 
 /// `organization_keys.key_sealed`, whose row id is the organization's.
+pub const ORGANIZATION_KEYS: SealedColumn = SealedColumn {
+    name: "organization_keys.key_sealed",
+    rows: SEALED_ORGANIZATION_KEYS,
+    places: 0,
+    update: RESEAL_ORGANIZATION_KEY,
+};
+
+/// `organization_keys.key_sealed`, whose row id is the organization's. What these keys seal themselves stays as it is.
 pub const ORGANIZATION_KEYS: SealedColumn = SealedColumn {
     name: "organization_keys.key_sealed",
     rows: SEALED_ORGANIZATION_KEYS,

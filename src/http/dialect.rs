@@ -30,7 +30,7 @@ enum Dialect {
 
 impl Dialect {
     fn of(path: &str, accept: &str) -> Self {
-        const OAUTH: [&str; 7] = [
+        const OAUTH: [&str; 8] = [
             "/auth/token",
             "/auth/device/",
             "/oauth/token",

@@ -15,8 +15,6 @@ statements! {
     SEALED_CREDENTIALS = "SELECT id, client_secret_sealed, CAST(org_id AS TEXT), provider, version_id, client_id, issuer \
         FROM oauth_credentials WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
     RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
-    SEALED_ORGANIZATION_KEYS = "SELECT org_id, key_sealed FROM organization_keys WHERE org_id > $1 ORDER BY org_id LIMIT $2";
-    RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2";
     SEALED_ORGANIZATION_KEYS = "SELECT org_id, key_sealed FROM organization_keys WHERE org_id > $1 ORDER BY org_id \
         LIMIT $2";
     RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2";
@@ -59,14 +57,6 @@ pub const OAUTH_CREDENTIALS: SealedColumn = SealedColumn {
     rows: SEALED_CREDENTIALS,
     places: 5,
     update: RESEAL_CREDENTIAL,
-};
-
-/// `organization_keys.key_sealed`, whose row id is the organization's.
-pub const ORGANIZATION_KEYS: SealedColumn = SealedColumn {
-    name: "organization_keys.key_sealed",
-    rows: SEALED_ORGANIZATION_KEYS,
-    places: 0,
-    update: RESEAL_ORGANIZATION_KEY,
 };
 
 /// `organization_keys.key_sealed`, whose row id is the organization's. What these keys seal themselves stays as it is.

@@ -62,13 +62,15 @@ export class StripeApi {
   #answer(method, url, { key, idempotencyKey, form }) {
     if (this.broken) return [this.broken, { error: { type: 'api_error' } }];
     if (key !== this.key) return [401, { error: { type: 'invalid_request_error' } }];
+    // The same parameters are the same request, in whatever order they come.
+    const parameters = JSON.stringify(Object.entries(form).sort());
     if (idempotencyKey !== undefined && this.#answers.has(idempotencyKey)) {
       const [known, answer] = this.#answers.get(idempotencyKey);
-      if (known !== JSON.stringify(form)) return [400, { error: { type: 'idempotency_error' } }];
+      if (known !== parameters) return [400, { error: { type: 'idempotency_error' } }];
       return [200, answer];
     }
     const [status, answer] = this.#perform(method, url, form);
-    if (status === 200 && idempotencyKey !== undefined) this.#answers.set(idempotencyKey, [JSON.stringify(form), answer]);
+    if (status === 200 && idempotencyKey !== undefined) this.#answers.set(idempotencyKey, [parameters, answer]);
     return [status, answer];
   }
 

@@ -163,7 +163,7 @@ scenario('a suspension cuts off web, terminal, refresh, API and poll, and reacti
 
   const suspended = await act(owner, 'acme', 'suspend');
   assert.equal(suspended.status, 200, suspended.text);
-  assert.deepEqual(suspended.json.revoked, { sessions: 2, device_codes: 2, authorization_codes: 1, invitations: 1 });
+  assert.deepEqual(suspended.json.revoked, { sessions: 2, device_codes: 2, authorization_codes: 1, invitations: 1, provider_grants: 0 });
 
   // At once, every way in.
   for (const { access } of [browserSession, terminalSession]) {

@@ -14,7 +14,7 @@ use super::signing_key;
 use crate::delivery::webhook::seal_context;
 use crate::http::connection::SecretPlace;
 use crate::stripe::keys::{SECRET_KEY, WEBHOOK_SECRETS, seal_place};
-use crate::vault::data_key_context;
+use crate::vault::key_context;
 
 /// A column, its ring of keys, and the context of a row.
 pub struct Sealed {
@@ -31,12 +31,6 @@ pub const ALL: &[Sealed] = &[
         ring: |keys| &keys.signing_keys,
         context: |_| signing_key::SEAL_CONTEXT.to_owned(),
     },
-    // Provider tokens are sealed under these, not under the ring.
-    Sealed {
-        column: &ORGANIZATION_KEYS,
-        ring: |keys| &keys.stored_secrets,
-        context: |row| crate::vault::key_context(row.id),
-    },
     Sealed { column: &OAUTH_CREDENTIALS, ring: |keys| &keys.stored_secrets, context: of_credential },
     Sealed {
         column: &STRIPE_KEYS,
@@ -48,10 +42,11 @@ pub const ALL: &[Sealed] = &[
         ring: |keys| &keys.stored_secrets,
         context: |row| seal_place(row.id, WEBHOOK_SECRETS),
     },
+    // Provider tokens are sealed under these, not under the ring.
     Sealed {
         column: &ORGANIZATION_KEYS,
         ring: |keys| &keys.stored_secrets,
-        context: |row| data_key_context(row.id),
+        context: |row| key_context(row.id),
     },
     Sealed { column: &WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
     Sealed { column: &PREVIOUS_OF_WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },

@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use gatehouse_actors::data::sessions::Subject;
 
-use super::access_token::{Judged, admit, genuine};
+use super::access_token::{Judged, Void, admit, genuine};
 use super::dpop::{self, PresentedToken};
 use super::input::{Form, Input, Params, is_form};
 use crate::crypto::jwt::AccessClaims;
@@ -56,6 +56,10 @@ impl Caller for TokenHolder {
         let app = app_of(request)?;
         let presented = presented_token(request)?;
         let claims = genuine(app, presented.token)?;
+        // RFC 8707, section 2: a resource that was handed a token must not act as its user here.
+        if claims.client_id != claims.aud && format!("{}/api", app.base_url) != claims.aud {
+            return Err(Void::NotGenuine.into());
+        }
         dpop::check_binding(app, request, &presented, claims.cnf.as_ref())?;
         Ok(Self { claims })
     }

@@ -184,7 +184,7 @@ async fn sign_in(visit: &Visit<'_>, asked: &Asked, ways: Ways<'_>, effort: Effor
     let departure = Departure {
         connection: connection::find(app, service.org_id, kind).await?,
         service,
-        purpose: Purpose::Web(asked.web.clone()),
+        purpose: Purpose::Web(Box::new(asked.web.clone())),
         login_hint: asked.login_hint.as_deref(),
         effort,
     };

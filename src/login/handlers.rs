@@ -157,7 +157,7 @@ async fn depart(
             let departure = Departure {
                 connection,
                 service,
-                purpose: Purpose::Web(asked.web),
+                purpose: Purpose::Web(Box::new(asked.web)),
                 login_hint: asked.login_hint.as_deref(),
                 effort,
             };

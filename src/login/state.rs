@@ -43,7 +43,7 @@ pub(super) struct OwnClient {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Purpose {
     /// An app waits for a code.
-    Web(WebRequest),
+    Web(Box<WebRequest>),
     /// A device waits for a decision.
     Device { device_code_id: i64, user_code: String },
     /// An invitation waits for an answer. The token stays inside the sealed cookie.

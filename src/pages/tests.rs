@@ -31,6 +31,7 @@ fn place(agent: &str) -> Place {
 }
 
 /// All pages with `text` in every field that a stranger can influence; ordinary words when it is empty.
+#[allow(clippy::too_many_lines)] // one entry a page
 fn pages(text: &str) -> Vec<(&'static str, String)> {
     let or = |usual: &str| if text.is_empty() { usual.to_owned() } else { text.to_owned() };
     let confirm = ConfirmDevice {

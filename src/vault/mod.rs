@@ -170,12 +170,6 @@ pub fn key_context(org_id: i64) -> String {
     format!("data key of organization {org_id}")
 }
 
-/// The associated data of an organization's key.
-#[must_use]
-pub fn data_key_context(org_id: i64) -> String {
-    format!("data key of organization {org_id}")
-}
-
 /// Draws a key, unless somebody else has just done so. Returns the one that is kept, sealed.
 async fn draw_key(app: &App, org_id: i64, context: &str) -> Result<Vec<u8>, Error> {
     let drawn = app.keys.stored_secrets.seal(&app.random, context, &app.random.bytes::<32>());

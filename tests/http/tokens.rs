@@ -263,7 +263,7 @@ fn only_our_key_signs() {
 
         // The public key, in every form in which it could be taken for a shared secret.
         let jwks = world.get("/.well-known/jwks.json").send().await.expect(200).json();
-        let jwk = &jwks["keys"][0];
+        let jwk = jwks["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == kid.as_str()).unwrap();
         let x = URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
         let y = URL_SAFE_NO_PAD.decode(jwk["y"].as_str().unwrap()).unwrap();
         let point = [&[4], x.as_slice(), &y].concat();

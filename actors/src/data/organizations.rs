@@ -38,8 +38,10 @@ statements! {
     SEED_ORGANIZATION = "INSERT INTO organizations (public_id, slug, name, status, claim_email, created_at, \
         updated_at) VALUES ($1, $2, $3, 'active', $4, $5, $5) ON CONFLICT (slug) DO NOTHING";
     ORGANIZATION_ID_BY_SLUG = "SELECT id FROM organizations WHERE slug = $1";
-    UPSERT_SERVICE = "INSERT INTO services (public_id, org_id, slug, name, service_type, client_id, redirect_uris, \
-        created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) \
+    // What somebody deleted is not seeded again: its client id stays with its history.
+    SEED_SERVICE = "INSERT INTO services (public_id, org_id, slug, name, service_type, client_id, redirect_uris, \
+        created_at, updated_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $8 \
+        WHERE NOT EXISTS (SELECT 1 FROM services WHERE client_id = $6 AND deleted_at IS NOT NULL) \
         ON CONFLICT (org_id, slug) WHERE deleted_at IS NULL DO UPDATE SET redirect_uris = excluded.redirect_uris, \
         updated_at = excluded.updated_at RETURNING id";
     INSERT_DEFAULT_PLAN = "INSERT INTO plans (public_id, service_id, name, features, is_default, created_at) \
@@ -140,7 +142,9 @@ impl WriteOp for SeedOrganization {
                 &redirect_uris,
                 self.now,
             ];
-            let service_id = tx.one(UPSERT_SERVICE, values, |row| row.get::<i64>(0))?;
+            let Some(service_id) = tx.optional(SEED_SERVICE, values, |row| row.get::<i64>(0))? else {
+                continue;
+            };
             tx.execute(INSERT_DEFAULT_PLAN, values![&service.plan_public_id, service_id, self.now])?;
             redirect_origins::remember(tx, service_id, &service.redirect_uris)?;
         }

@@ -232,7 +232,14 @@ async fn every_actor_tells_about_itself() {
     let actors: Vec<_> = world.store.observe().await.iter().map(|snapshot| snapshot.actor).collect();
     assert_eq!(
         actors,
-        ["commit_queue", "device_code_batcher", "wal_checkpointer", "outbox", "stripe_event_actor"]
+        [
+            "commit_queue",
+            "device_code_batcher",
+            "wal_checkpointer",
+            "housekeeper",
+            "outbox",
+            "stripe_event_actor"
+        ]
     );
     world.store.write(Put::good("a")).await.unwrap();
     assert!(world.figure("wal_checkpointer", "log_bytes").await > 0);

@@ -56,6 +56,7 @@ impl Tenant {
             "{provider}" => "dev",
             "{org}" => &self.slug,
             "{id}" if path.starts_with("/api/platform/organizations/") => &self.id,
+            "{id}" if path.starts_with("/api/platform/tiers/") => ABSENT,
             "{svc}" => &self.service,
             "{plan}" => &self.plan,
             "{invitation}" => &self.invitation,

@@ -22,13 +22,18 @@ fn context(world: &World) -> AuditContext {
     }
 }
 
+/// A decision has somebody who took it: what has no actor was done by billing itself.
+fn by(actor: &str, world: &World) -> AuditContext {
+    AuditContext { actor_user_id: Some(actor.to_owned()), ..context(world) }
+}
+
 fn decide(world: &World, decided_by: i64, decision: Decision) -> Decide {
     Decide {
         reference: "acme".to_owned(),
         decision,
         decided_by,
-        audit: context(world),
-        audit_of_organization: context(world),
+        audit: by("root", world),
+        audit_of_organization: by("root", world),
     }
 }
 

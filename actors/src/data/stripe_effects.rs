@@ -184,11 +184,16 @@ impl WriteOp for ApplyStripeSubscription {
                 learn(&mut facts, one);
             }
         }
-        let at = waiting.iter().map(|one| one.created_at).max().unwrap_or(stored.facts.state.as_of.at);
+        // No event: the state that was known is older, and where none was known, it is as of now.
+        let known = &stored.facts.state;
+        let known_at = known.status.as_ref().map_or(self.now, |_| known.as_of.at);
+        let at = waiting.iter().map(|one| one.created_at).max().unwrap_or(known_at);
+        let failed_at =
+            waiting.iter().filter(|one| tells_past_due(&one.event)).map(|one| one.created_at).max();
         let as_of = AsOf { at, rank: Rank::Read.number(), event: String::new() };
         match &self.subscription {
             Some(subscription) => {
-                facts.learn_state(State::of(subscription, as_of));
+                facts.learn_reading(State::of(subscription, as_of), failed_at, self.now);
                 if subscription.customer.is_some() {
                     facts.customer.clone_from(&subscription.customer);
                 }
@@ -214,6 +219,14 @@ impl WriteOp for ApplyStripeSubscription {
         let differed = differs(&stored.facts, &facts);
         let reason = if let Outcome::Ignored(reason) = outcome { Some(reason) } else { None };
         Ok(Comparison { differed, before, after, reason })
+    }
+}
+
+fn tells_past_due(event: &Event) -> bool {
+    match &event.subject {
+        Subject::Subscription { subscription, .. } => subscription.status.as_deref() == Some("past_due"),
+        Subject::Invoice { paid, .. } => !paid,
+        Subject::Session(_) | Subject::Other | Subject::Unreadable => false,
     }
 }
 

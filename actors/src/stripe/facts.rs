@@ -127,6 +127,15 @@ impl Facts {
         true
     }
 
+    /// Takes in a state that was read from Stripe at `now`. The state does not say since when it is past due: what was
+    /// known counts, then the event that told it (`failed_at`), and when nothing told it, that it was found now.
+    pub fn learn_reading(&mut self, state: State, failed_at: Option<Millis>, now: Millis) {
+        let was_past_due = self.status() == Some("past_due");
+        let known = was_past_due.then(|| self.past_due_since.unwrap_or(self.invoice.at));
+        self.learn_state(state);
+        self.past_due_since = self.past_due_since.map(|_| known.or(failed_at).unwrap_or(now));
+    }
+
     /// Takes in an invoice. True when it is news.
     pub fn learn_invoice(&mut self, invoice: InvoiceFact) -> bool {
         // Of one second, paid counts: an invoice can fail before it is paid, never after.
@@ -295,6 +304,27 @@ mod tests {
         let mut canceled = facts("canceled", 10);
         canceled.learn_invoice(invoice(true, 11));
         assert_eq!(canceled.status(), Some("canceled"));
+    }
+
+    #[test]
+    fn a_reading_that_is_past_due_is_so_since_it_was_told_or_found() {
+        let since = |mut facts: Facts, failed_at| {
+            let as_of = AsOf { at: facts.state.as_of.at, rank: Rank::Read.number(), event: String::new() };
+            let state = State { as_of, status: Some("past_due".to_owned()), ..State::default() };
+            facts.learn_reading(state, failed_at, 900);
+            facts.past_due_since
+        };
+        let invoice = |paid| InvoiceFact { paid: Some(paid), at: 200, event: "e".into(), period_end: None };
+        assert_eq!(since(Facts::default(), None), Some(900));
+        assert_eq!(since(facts("active", 100), None), Some(900));
+        assert_eq!(since(facts("active", 100), Some(800)), Some(800));
+        assert_eq!(since(facts("past_due", 100), Some(800)), Some(100));
+        let mut failed = facts("active", 100);
+        failed.learn_invoice(invoice(false));
+        assert_eq!(since(failed, Some(800)), Some(200));
+        let mut paid = facts("past_due", 100);
+        paid.learn_invoice(invoice(true));
+        assert_eq!(since(paid, None), Some(900));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
-use super::stage::{Buyer, StandIn, deliver, event, settled, shop};
-use crate::support::World;
+use super::stage::{Buyer, StandIn, deliver, event, happen, settled, shop, subscription};
+use crate::support::{GRACE, World};
 
 const SUBSCRIPTIONS: usize = 5;
 
@@ -56,6 +56,12 @@ fn history() -> impl Strategy<Value = History> {
     (steps, order, dropped).prop_map(|(steps, order, dropped)| History { steps, order, dropped })
 }
 
+fn invoice_of(object: &Value) -> Value {
+    json!({ "id": "in_1", "customer": object["customer"],
+        "parent": { "subscription_details": { "subscription": object["id"] } },
+        "lines": { "data": [{ "period": { "end": object["items"]["data"][0]["current_period_end"] } }] } })
+}
+
 /// Stripe, as far as it matters here.
 struct Stripe<'w> {
     world: &'w World,
@@ -80,9 +86,7 @@ impl Stripe<'_> {
         if status == "canceled" {
             return;
         }
-        let invoice = json!({ "id": "in_1", "customer": object["customer"],
-            "parent": { "subscription_details": { "subscription": id } },
-            "lines": { "data": [{ "period": { "end": object["items"]["data"][0]["current_period_end"] } }] } });
+        let invoice = invoice_of(&object);
         let item = &mut object["items"]["data"][0];
         let mut told = "customer.subscription.updated";
         match happening {
@@ -183,7 +187,7 @@ async fn play(history: History, hints: bool, drop_some: bool) -> Result<(), Test
         let id = format!("sub_{number}");
         let fresh = || {
             let price = &prices[number % 2];
-            let mut object = super::stage::subscription(&id, buyer, &shop.web, price, &world);
+            let mut object = subscription(&id, buyer, &shop.web, price, &world);
             object["created"] = json!(created);
             object
         };
@@ -246,4 +250,48 @@ fn events_as_hints_in_any_order() {
 #[test]
 fn a_third_of_the_events_is_lost_and_a_comparison_repairs_it() {
     check(16, false, true);
+}
+
+/// The failure that no event told of begins its grace when it is found, whether the subscription was known before or not.
+#[actix::test]
+async fn a_failed_payment_that_only_a_comparison_finds_has_its_grace() {
+    for known_before in [true, false] {
+        let stand_in = Arc::<StandIn>::default();
+        let world = World::with_stripe(stand_in.port());
+        let shop = shop(&world, "acme").await;
+        let buyer = shop.buyer(&world, "ada").await;
+        let mut object = subscription("sub_1", &buyer, &shop.web, "price_acme-web_pro", &world);
+        if known_before {
+            happen(&world, &event("customer.subscription.created", 0, &object, &world)).await;
+        }
+        world.clock.advance(4 * GRACE);
+        object["status"] = json!("past_due");
+        stand_in.put(&object);
+        stand_in.has_key.store(true, Ordering::SeqCst);
+        for repaired in [1, 0] {
+            assert_eq!(world.store.reconcile_stripe().await.unwrap().repaired, repaired);
+            assert_eq!(buyer.plan(&world).await, "pro", "known before: {known_before}");
+            world.clock.advance(GRACE / 2);
+        }
+        // Comparing again, or a late hint, does not begin it anew.
+        happen(&world, &event("invoice.payment_failed", 0, &invoice_of(&object), &world)).await;
+        assert_eq!(buyer.plan(&world).await, "free", "known before: {known_before}");
+        world.stop().await;
+    }
+}
+
+/// Even a reading without any period end grants from when it was made.
+#[actix::test]
+async fn what_only_a_comparison_finds_grants_although_it_names_no_period() {
+    let stand_in = Arc::<StandIn>::default();
+    stand_in.has_key.store(true, Ordering::SeqCst);
+    let world = World::with_stripe(stand_in.port());
+    let shop = shop(&world, "acme").await;
+    let buyer = shop.buyer(&world, "ada").await;
+    let mut object = subscription("sub_1", &buyer, &shop.web, "price_acme-web_pro", &world);
+    object["items"]["data"][0].as_object_mut().unwrap().remove("current_period_end");
+    stand_in.put(&object);
+    assert_eq!(world.store.reconcile_stripe().await.unwrap().repaired, 1);
+    assert_eq!(buyer.plan(&world).await, "pro");
+    world.stop().await;
 }

@@ -235,6 +235,22 @@ scenario('a proof counts once, for one request, for a moment', async (stage) => 
   assertOAuthError(await tokenCall(server, { grant_type: 'authorization_code', client_id: WEB.clientId, code: fresh.code, code_verifier: fresh.verifier, redirect_uri: APP }), 400, 'invalid_dpop_proof');
 });
 
+scenario('a service that asks for bound tokens gets no other, at neither refresh address', async (stage) => {
+  const { server, owner } = await setting(stage);
+  const { client_secret: secret } = (await owner.post(`${BASE}/web/client-secret`)).json;
+  const authenticated = { client_id: WEB.clientId, client_secret: secret };
+  const { code, verifier } = await obtainCode(server, 'dev', ADA);
+  const first = await tokenCall(server, { grant_type: 'authorization_code', ...authenticated, code, code_verifier: verifier, redirect_uri: APP });
+  assert.equal(first.status, 200, first.text);
+  const refresh = { grant_type: 'refresh_token', refresh_token: first.json.refresh_token, ...authenticated };
+  assert.equal((await owner.patch(`${BASE}/web`, { dpop_bound_access_tokens: true })).status, 200);
+  assertOAuthError(await tokenCall(server, refresh), 400, 'invalid_dpop_proof');
+  const { status, json } = await request(`${server.url}/api/auth/refresh`, { json: refresh });
+  assert.deepEqual([status, json.access_token], [400, undefined]);
+  assert.equal((await owner.patch(`${BASE}/web`, { dpop_bound_access_tokens: false })).status, 200);
+  assert.equal((await tokenCall(server, refresh)).status, 200, 'and the refused ones burned nothing');
+});
+
 scenario('the token of a service dies with its credential, its service and its organization', async (stage) => {
   const { server, owner } = await setting(stage);
   const { client_id: clientId } = await apiService(owner);

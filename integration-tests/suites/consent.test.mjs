@@ -5,7 +5,7 @@ import { after, before } from 'node:test';
 import { Landing, OpenIdApp } from '../lib/app.mjs';
 import { formWith, visibleText } from '../lib/browser.mjs';
 import { DESKTOP, PHONE, assertUsable, launchChromium, openWindow, screenshot } from '../lib/chromium.mjs';
-import { assertErrorPage, assertStrictPolicy } from '../lib/expect.mjs';
+import { assertErrorPage, assertOAuthError, assertStrictPolicy } from '../lib/expect.mjs';
 import { APP, WEB, appParameters, signInThrough } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
 import { PLATFORM_OWNER, signInAdministrator } from '../lib/management.mjs';
@@ -138,6 +138,15 @@ async function withPartner(stage) {
   assert.equal(answer.status, 201, answer.text);
   return { server, owner, services, partner: await OpenIdApp.discover(server, answer.json.service.client_id, APP) };
 }
+
+scenario('a third party gets no device code: a device has no page that asks', async (stage) => {
+  const { server, owner, services } = await withPartner(stage);
+  const { client_id: clientId } = (await owner.get(`${services}/partner`)).json;
+  const ask = () => request(`${server.url}/oauth/device_authorization`, { form: { client_id: clientId } });
+  assertOAuthError(await ask(), 400, 'unauthorized_client');
+  assert.equal((await owner.patch(`${services}/partner`, { is_third_party: false })).status, 200);
+  assert.equal((await ask()).status, 200);
+});
 
 scenario('a third party is asked for once, and again when it wants more or the app says so', async (stage) => {
   const { server, owner, services, partner } = await withPartner(stage);

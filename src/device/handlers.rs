@@ -39,6 +39,13 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     // RFC 8628, section 3.1: confidential clients authenticate here as at the token endpoint.
     let service = client::identify(&app, &request, &params).await?;
     check_names(&params, &service)?;
+    // What a third-party service may know is asked on the consent page, which a device does not have.
+    if service.registration.is_third_party {
+        return Err(Error::bad_request(
+            "A third-party service signs in on the web, where consent is asked for.",
+        )
+        .oauth("unauthorized_client"));
+    }
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }

@@ -71,6 +71,8 @@ pub(super) async fn authorization_code(
         }
     };
     match redemption {
+        // Signed out between the sign-in and now: the session was over when it began, and nobody is to be told who came.
+        CodeRedemption::Granted { grant, .. } if grant.subject.ended_at.is_some() => Err(invalid()),
         CodeRedemption::Granted { grant, nonce } => {
             let resources = audience::within(&grant.binding, resources)?;
             Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce, resources, dpop_jkt })
@@ -141,6 +143,7 @@ pub(super) async fn device_code(
         now,
     };
     match app.store.write(redeem).await {
+        Ok(DeviceRedemption::Granted(grant)) if grant.subject.ended_at.is_some() => Err(unknown()),
         Ok(DeviceRedemption::Granted(grant)) => {
             Ok(Granted { grant: *grant, refresh_secret, scope: None, nonce: None, resources, dpop_jkt })
         }

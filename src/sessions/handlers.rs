@@ -48,6 +48,9 @@ pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous,
     let params = call.input.0;
     let client = client::identify_if_authenticated(&app, &request, &params).await?;
     let key = dpop::proved_key(&app, &request, None)?;
+    if key.is_none() && client.as_ref().is_some_and(|client| client.registration.dpop_bound_access_tokens) {
+        return Err(dpop::needed());
+    }
     let granted = grants::refresh(&app, &request, &params, client.as_ref(), key).await?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
-import { WEB, exchange, obtainCode, refresh, signIn, tokens, whoAmI } from '../lib/flows.mjs';
+import * as client from 'openid-client';
+import { OpenIdApp } from '../lib/app.mjs';
+import { APP, WEB, exchange, obtainCode, refresh, signIn, tokens, whoAmI } from '../lib/flows.mjs';
 import { runToEnd } from '../lib/gatehouse.mjs';
 import { request } from '../lib/http.mjs';
 import { signInAdministrator } from '../lib/management.mjs';
@@ -42,6 +44,22 @@ scenario('an id_token is signed as the service registered, with the right at_has
     const digest = createHash(hash).update(access).digest();
     assert.equal(payload.at_hash, digest.subarray(0, digest.length / 2).toString('base64url'));
     assert.equal(decodeProtectedHeader(access).alg, 'ES256', 'access tokens have one algorithm');
+  }
+});
+
+scenario('openid-client verifies the id_token of every algorithm, and refuses one of another', async (stage) => {
+  const server = await stage.gatehouse();
+  const owner = await signInAdministrator(server, { email: 'admin@example.com', name: 'Admin' });
+  const app = async (algorithm) => {
+    const options = { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] };
+    const metadata = { id_token_signed_response_alg: algorithm };
+    return new OpenIdApp(await client.discovery(new URL(server.url), WEB.clientId, metadata, client.None(), options), APP);
+  };
+  for (const [algorithm, other] of [['ES256', 'RS256'], ['RS256', 'EdDSA'], ['EdDSA', 'ES256']]) {
+    assert.equal((await owner.patch('/api/organizations/demo/services/web', { id_token_signed_response_alg: algorithm })).status, 200);
+    const { tokens: answer, claims } = await (await app(algorithm)).signIn(stage.browser(), ADA);
+    assert.deepEqual([claims.email, decodeProtectedHeader(answer.id_token).alg], [ADA.email, algorithm]);
+    await assert.rejects((await app(other)).signIn(stage.browser(), ADA), /alg|invalid response/i);
   }
 });
 

@@ -50,7 +50,8 @@ scenario('a provider that fails is asked less and less, and its tokens are fresh
   google.heal();
   server.clock.set(450);
   await until('a second try', () => google.calls.token === calls + 2, { deadlineMs: 4 * LOOKS_EVERY_MS });
-  assert.notEqual((await read(user)).json.access_token, old);
+  await until('the new token is stored', async () => (await read(user)).json.access_token !== old);
+  assert.equal(google.calls.token, calls + 2, 'one refresh was enough');
 });
 
 scenario('a refresh that a kill cut off leaves a grant that works or says that it is over (191)', async (stage) => {

@@ -65,7 +65,7 @@ fn of_sign_in() -> Vec<At> {
         at("/auth/{provider}/callback").get(login::handlers::callback),
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
-        at("/api/user").get(account::user),
+        at("/api/user").get(account::user).patch(account::change),
         at("/api/provider-token/{provider}").get(provider_tokens::read),
         at("/api/user/identities").get(account::identities::list),
         at("/api/user/identities/{provider}").delete(account::identities::unlink),

@@ -135,6 +135,7 @@ fn rows_of_sign_in() -> Vec<Row> {
         row("POST",   "/api/billing/checkout", "ServiceUser", 400),
         row("POST",   "/api/billing/portal", "ServiceUser", 400),
         row("GET",    "/api/user", "SignedIn", 200),
+        row("PATCH",  "/api/user", "SignedIn", 200).sending(RENAME),
         row("GET",    "/api/auth/sessions", "SignedIn", 200),
         row("DELETE", "/api/auth/sessions", "SignedIn", 200),
         // The session of somebody who calls nothing: to everybody else there is no such session.

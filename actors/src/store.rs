@@ -18,6 +18,7 @@ use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
+use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
@@ -58,6 +59,8 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set once it is known what is sealed how.
+    pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
@@ -127,10 +130,15 @@ impl Store {
             Some(refresher) => refresher.send(Observe).await.ok(),
             None => None,
         };
+        let resealer = match self.resealer.get() {
+            Some(resealer) => resealer.send(Observe).await.ok(),
+            None => None,
+        };
         [queue, batcher, checkpointer, housekeeper, outbox, stripe]
             .into_iter()
             .flatten()
             .chain(refresher)
+            .chain(resealer)
             .collect()
     }
 

@@ -39,6 +39,7 @@ pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
 pub mod provider_grants;
+pub mod provider_revocations;
 pub mod pushed_requests;
 pub mod redirect_origins;
 pub mod sealed_columns;
@@ -106,6 +107,7 @@ pub fn statements() -> Vec<&'static Statement> {
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
         provider_grants::STATEMENTS,
+        provider_revocations::STATEMENTS,
         pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
         sealed_columns::STATEMENTS,

@@ -40,6 +40,8 @@ export class Upstream {
     /** What a token answer grants: the life of the access token, and whether a refresh token comes with it. */
     this.tokenSeconds = 600;
     this.givesRefreshTokens = false;
+    /** Whether tokens can be given back (RFC 7009). Microsoft has no such endpoint. */
+    this.revokes = name !== 'microsoft';
     /** Accounts by subject: the claims of each. */
     this.accounts = new Map();
     /** How often each endpoint was called. */
@@ -110,7 +112,7 @@ export class Upstream {
       claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'picture'] },
       conformIdTokenClaims: false, // as the big providers do: profile claims are in the id_token
       pkce: { required: () => true },
-      features: { devInteractions: { enabled: false }, revocation: { enabled: this.name !== 'microsoft' } }, // Microsoft has none
+      features: { devInteractions: { enabled: false }, revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId } },
       interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
       issueRefreshToken: async (_ctx, client) => this.givesRefreshTokens && client.grantTypeAllowed('refresh_token'),
       rotateRefreshToken: true, // and a rotated one that comes again ends the whole grant
@@ -160,8 +162,19 @@ export class Upstream {
         this.#authMethod = req.headers.authorization === undefined ? 'client_secret_post' : 'client_secret_basic';
       }
       if (endpoint === 'token') this.#watchTokens(res);
+      if (endpoint === 'discovery' && !this.revokes) this.#hideRevocation(res);
     }
     return this.callback(req, res);
+  }
+
+  #hideRevocation(res) {
+    const end = res.end.bind(res);
+    res.end = (body, ...rest) => {
+      const { revocation_endpoint: _hidden, ...document } = JSON.parse(body);
+      const text = JSON.stringify(document);
+      res.setHeader('content-length', Buffer.byteLength(text));
+      return end(text, ...rest);
+    };
   }
 
   // Google wants the token and nothing else, takes the whole grant back, and says 400 when it does not know the token.

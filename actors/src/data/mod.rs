@@ -61,6 +61,7 @@ pub mod tier_prices;
 pub mod token_binding;
 pub mod used_assertions;
 pub mod users;
+pub mod waiting_grants;
 pub mod webhook_deliveries;
 pub mod webhooks;
 
@@ -129,6 +130,7 @@ pub fn statements() -> Vec<&'static Statement> {
         used_assertions::STATEMENTS,
         subscription_events::STATEMENTS,
         users::STATEMENTS,
+        waiting_grants::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,
     ]

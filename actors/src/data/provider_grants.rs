@@ -5,7 +5,7 @@ use serde_json::json;
 use super::audit::{AuditContext, Happened, append};
 use super::provider_revocations::{self, LostGrant};
 use super::users::Profile;
-use super::{json_list, oauth_credentials, string_list};
+use super::{json_list, oauth_credentials, string_list, waiting_grants};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -424,6 +424,7 @@ pub(crate) fn forget(tx: &mut WriteTx<'_>, whose: Whose<'_>, now: Millis) -> Res
         Whose::Service(id) => tx.all(GRANTS_OF_SERVICE, values![id], read),
         Whose::Organization(id) => tx.all(GRANTS_OF_ORGANIZATION, values![id], read),
     }?;
+    waiting_grants::forget_all(tx, whose)?;
     for (grant, is_over) in &grants {
         if !is_over {
             provider_revocations::enqueue(tx, grant, now)?;

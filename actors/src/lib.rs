@@ -15,6 +15,7 @@ pub mod faults;
 pub mod guard;
 pub mod housekeeper;
 pub mod message;
+pub mod meters;
 pub mod money;
 pub mod offline;
 pub mod outbox;

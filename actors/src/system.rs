@@ -19,19 +19,15 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::resealer::{ColumnToReseal, Resealer};
-use crate::store::{ReadLane, Store};
+use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
 use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
-
-/// Reads admitted per lane: enough to keep the readers busy, few enough to keep the wait short.
-const READ_PERMITS: usize = 512;
-/// Writes admitted: four full batches.
-const WRITE_PERMITS: usize = 1024;
 
 /// How long a stop waits for what is being delivered.
 const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
@@ -57,6 +53,9 @@ pub enum StartError {
     /// A connection could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something could not be measured.
+    #[error("cannot count: {0}")]
+    Meters(#[from] prometheus::Error),
 }
 
 /// The running actors. Must be started inside an actix `System`.
@@ -73,13 +72,14 @@ impl ActorSystem {
         let lock = prepare(&settings.path)?;
         let bell = DeathBell::default();
         let engine = Engine::new(&settings.path);
-        let fast = start_lane(&engine, settings.readers_per_lane)?;
-        let report = start_lane(&engine, 1)?;
+        let meters = Meters::new()?;
+        let fast = start_lane(&engine, settings.readers_per_lane, &meters.fast)?;
+        let report = start_lane(&engine, 1, &meters.report)?;
         // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
-        let background = start_lane(&engine, 1)?;
+        let background = start_lane(&engine, 1, &meters.background)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
-        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
+        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin, &meters))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -137,6 +137,7 @@ impl ActorSystem {
             bulletin,
             bell: bell_of_store,
             writes_failing,
+            meters,
         };
         Ok(Self { store, arbiters, bell, _lock: lock })
     }
@@ -222,23 +223,28 @@ impl ActorSystem {
     }
 }
 
-fn start_lane(engine: &Engine, readers: u32) -> Result<ReadLane, StoreError> {
+fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<ReadLane, StoreError> {
     let pool = engine.readers(readers)?;
     let threads = readers as usize;
-    let readers = SyncArbiter::start(threads, move || Reader { pool: pool.clone(), connection: None });
-    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)) })
+    let seconds = meters.seconds.clone();
+    let readers = SyncArbiter::start(threads, move || Reader {
+        pool: pool.clone(),
+        connection: None,
+        seconds: seconds.clone(),
+    });
+    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)), meters: meters.clone() })
 }
 
 fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin): (&Arc<AtomicBool>, &Bulletin),
+    (failing, bulletin, meters): (&Arc<AtomicBool>, &Bulletin, &Meters),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
-    let bulletin = bulletin.clone();
+    let (bulletin, meters) = (bulletin.clone(), meters.writer.clone());
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
@@ -246,5 +252,6 @@ fn start_writer(
         bell: bell.clone(),
         failing: Arc::clone(&failing),
         bulletin: bulletin.clone(),
+        meters: meters.clone(),
     }))
 }

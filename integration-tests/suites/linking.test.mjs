@@ -156,3 +156,21 @@ scenario('unlinking in parallel never takes the last account away', async (stage
     assert.equal((await whoAmI(server, through.access)).json.id, me.id, 'the account that is left signs in to the same user');
   }
 });
+
+scenario('a user changes their name, and their address only to one that a linked account proves', async (stage) => {
+  const { server, atGoogle, ada } = await setting(stage);
+  const changed = await ada.patch('/api/user', { name: 'Ada Lovelace' });
+  assert.equal(changed.status, 200, changed.text);
+  assert.deepEqual([changed.json.name, changed.json.email], ['Ada Lovelace', ADA.email]);
+  assert.deepEqual((await whoAmI(server, ada.access)).json, changed.json);
+
+  assertApiError(await ada.patch('/api/user', { email: 'ada@elsewhere.test' }), 409, 'CONFLICT');
+  for (const body of [{ email: 'nonsense' }, { email: null }, { name: '' }, { name: 7 }, { name: 'x'.repeat(101) }]) {
+    assertApiError(await ada.patch('/api/user', body), 400, 'VALIDATION_FAILED');
+  }
+  assert.equal((await ada.patch('/api/user', { email: ADA.email.toUpperCase() })).json.email, ADA.email);
+  // A sign-in brings the provider's name along and leaves the one that the user chose.
+  const again = new Caller(server, (await signIn(server, 'google', atGoogle)).access);
+  assert.equal((await again.get('/api/user')).json.name, 'Ada Lovelace');
+  assert.equal((await again.patch('/api/user', { name: null })).json.name, null);
+});

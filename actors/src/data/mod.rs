@@ -32,6 +32,7 @@ pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
+pub mod own_profile;
 pub mod own_sessions;
 pub mod plans;
 pub mod platform;
@@ -102,6 +103,7 @@ pub fn statements() -> Vec<&'static Statement> {
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         outbox::STATEMENTS,
+        own_profile::STATEMENTS,
         platform::STATEMENTS,
         platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,

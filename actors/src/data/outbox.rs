@@ -33,6 +33,8 @@ statements! {
         OR (outbox_targets.failures < $4 AND outbox_targets.leased_until IS NULL \
         AND outbox_targets.due_at > excluded.due_at)";
     ANY_TARGET_DUE = "SELECT 1 FROM outbox_targets WHERE due_at <= $1 LIMIT 1";
+    WAITING = "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE status = 'pending' LIMIT $1) AS waiting";
+    LONGEST_DUE = "SELECT MIN(due_at) FROM outbox_targets WHERE due_at <= $1";
     DUE_TARGETS = "SELECT kind, target_id, failures FROM outbox_targets WHERE due_at <= $1 \
         ORDER BY due_at LIMIT $2";
     LEASE_TARGET = "UPDATE outbox_targets SET due_at = $1, leased_until = $1 WHERE kind = $2 AND target_id = $3";
@@ -189,6 +191,37 @@ impl ReadOp for AnythingDue {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<bool, StoreError> {
         Ok(tx.optional(ANY_TARGET_DUE, values![self.now], |_| Ok(()))?.is_some())
+    }
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxState {
+    /// Deliveries that are neither made nor given up, [`OutboxState::COUNTED`] at most.
+    pub waiting: i64,
+    /// Since when the target is due that has been due longest.
+    pub due_since: Option<Millis>,
+}
+
+impl OutboxState {
+    /// Counted up to here, so that looking costs the same however much there is.
+    pub const COUNTED: i64 = 10_000;
+}
+
+/// How much is there to do?
+#[derive(Debug, Clone, Copy)]
+pub struct LookIntoOutbox {
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl ReadOp for LookIntoOutbox {
+    type Output = OutboxState;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<OutboxState, StoreError> {
+        let waiting = tx.one(WAITING, values![OutboxState::COUNTED], |row| row.get(0))?;
+        let due_since = tx.one(LONGEST_DUE, values![self.now], |row| row.get(0))?;
+        Ok(OutboxState { waiting, due_since })
     }
 }
 

@@ -33,6 +33,7 @@ use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
 use crate::crypto::jwt::KeyError;
 use crate::crypto::random::Random;
+use crate::crypto::reseal;
 use crate::crypto::root::RootKeys;
 use crate::crypto::token::Mint;
 use crate::delivery;
@@ -169,6 +170,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         }
         Mode::Production => None,
     };
+    // The ring is derived once more: the actor seals on a thread of its own.
+    let resealing = reseal::columns(&Arc::new(RootKeys::of(&config)), &random);
     let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
     let mail_room = config.mail.as_ref().map(|settings| MailRoom::open(settings, &base_url));
     let app = Data::new(App {
@@ -202,6 +205,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     actors
         .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
+    actors.reseal(resealing);
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();

@@ -20,6 +20,7 @@ pub mod money;
 pub mod offline;
 pub mod outbox;
 pub(crate) mod reader;
+pub mod resealer;
 pub mod store;
 pub mod stripe;
 pub mod stripe_event_actor;

@@ -21,6 +21,7 @@ use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
+use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
@@ -70,6 +71,8 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set once it is known what is sealed how.
+    pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
@@ -135,16 +138,23 @@ impl Store {
                 None => None,
             }
         };
-        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher) = futures_util::join!(
+        let resealer = async {
+            match self.resealer.get() {
+                Some(resealer) => ask(resealer).await,
+                None => None,
+            }
+        };
+        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer) = futures_util::join!(
             ask(&self.queue),
             ask(&self.batcher),
             ask(&self.checkpointer),
             ask(&self.housekeeper),
             ask(&self.outbox),
             ask(&self.stripe),
-            refresher
+            refresher,
+            resealer
         );
-        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher];
+        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer];
         actors.into_iter().flatten().chain([self.room()]).collect()
     }
 

@@ -22,6 +22,7 @@ use crate::housekeeper::{Housekeeper, Housekeeping};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
+use crate::resealer::{ColumnToReseal, Resealer};
 use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
 use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
@@ -130,6 +131,7 @@ impl ActorSystem {
             checkpointer,
             housekeeper,
             refresher: Arc::default(),
+            resealer: Arc::default(),
             stripe,
             outbox,
             bulletin,
@@ -158,6 +160,19 @@ impl ActorSystem {
         let _ = self.store.refresher.set(refresher);
     }
 
+    /// Has everything sealed anew that is not sealed with the present keys. Separate from the start, because a command
+    /// that works on the database does so by itself.
+    pub fn reseal(&mut self, columns: Vec<ColumnToReseal>) {
+        let arbiter = Arbiter::new();
+        let (report, queue, bell) = (self.store.report.clone(), self.store.queue.clone(), self.bell.clone());
+        let resealer = Resealer::start_in_arbiter(&arbiter.handle(), move |_| {
+            Resealer::new(report, queue, columns, &bell)
+        });
+        self.arbiters.push(arbiter);
+        // A second one would do what the first one does: the one that is there stays.
+        let _ = self.store.resealer.set(resealer);
+    }
+
     /// Lets the outbox deliver. Separate from the start, because what delivers needs the store.
     pub async fn deliver_through(&self, factory: PortFactory, clock: Arc<dyn Clock>) {
         // An outbox that is not there any more has rung the death bell.
@@ -173,7 +188,8 @@ impl ActorSystem {
     /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, batcher, queue, log,
     /// addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, .. } =
+            &self.store;
         let _ = stripe.send(Stop).await;
         log::info!(step = "stripe events stopped"; "stopping");
         if let Some(refresher) = refresher.get() {
@@ -186,6 +202,9 @@ impl ActorSystem {
         let _ = outbox.send(Stop).await;
         log::info!(step = "deliveries settled", all = settled; "stopping");
         let _ = housekeeper.send(Stop).await;
+        if let Some(resealer) = resealer.get() {
+            let _ = resealer.send(Stop).await;
+        }
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");

@@ -307,7 +307,7 @@ impl Handler<Observe> for TokenRefresher {
         let broken = self.circuits.values().filter(|circuit| is_left_alone(circuit)).count();
         let mut figures = vec![
             ("due", self.backlog.due.try_into().unwrap_or_default()),
-            ("lag_ms", self.backlog.lag.try_into().unwrap_or_default()),
+            ("lag_millis", self.backlog.lag.try_into().unwrap_or_default()),
             ("refreshed", self.counts.refreshed),
             ("over", self.counts.over),
             ("failed", self.counts.failed.values().sum()),

@@ -67,6 +67,8 @@ fn of_sign_in() -> Vec<At> {
         // The signed-in user.
         at("/api/user").get(account::user).patch(account::change),
         at("/api/provider-token/{provider}").get(provider_tokens::read),
+        at("/api/user/consents").get(account::consents::list),
+        at("/api/user/consents/{service_id}").delete(account::consents::withdraw),
         at("/api/user/identities").get(account::identities::list),
         at("/api/user/identities/{provider}").delete(account::identities::unlink),
         at("/api/user/identities/{provider}/link").post(account::identities::link),

@@ -5,10 +5,10 @@ import { after, before } from 'node:test';
 import { Landing, OpenIdApp } from '../lib/app.mjs';
 import { formWith, visibleText } from '../lib/browser.mjs';
 import { DESKTOP, PHONE, assertUsable, launchChromium, openWindow, screenshot } from '../lib/chromium.mjs';
-import { assertErrorPage, assertOAuthError, assertStrictPolicy } from '../lib/expect.mjs';
+import { assertApiError, assertErrorPage, assertOAuthError, assertStrictPolicy } from '../lib/expect.mjs';
 import { APP, WEB, appParameters, signInThrough } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
-import { PLATFORM_OWNER, signInAdministrator } from '../lib/management.mjs';
+import { Caller, PLATFORM_OWNER, signInAdministrator } from '../lib/management.mjs';
 import { scenario } from '../lib/stage.mjs';
 
 const ADA = { email: 'ada@example.test', name: 'Ada Lovelace' };
@@ -186,4 +186,33 @@ scenario('a third party is asked for once, and again when it wants more or the a
   assert((await answer(question.page, 'allow')).code);
   assert.equal((await owner.delete(`/api/organizations/${WEB.org}/users/${claims.sub}`)).status, 204);
   await asked(browser, successor, ADA, { scope });
+});
+
+scenario('a person sees what they allowed and takes it back: the tokens end, a waiting code too, and the service asks again', async (stage) => {
+  const { server, partner } = await withPartner(stage);
+  const browser = stage.browser();
+  const scope = 'openid email';
+  const allow = async (wish) => {
+    const { attempt, page } = await asked(browser, partner, ADA, wish);
+    const redirect = await browser.submit(formWith(page, 'csrf'), { decision: 'allow' });
+    return { attempt, answer: new URL(redirect.location) };
+  };
+  const first = await allow({ scope });
+  const { tokens } = await partner.finish(first.attempt, first.answer);
+  const own = await (await OpenIdApp.discover(server, WEB.clientId, APP)).signIn(browser, ADA);
+  const ada = new Caller(server, own.tokens.access_token);
+  const consents = (await ada.get('/api/user/consents')).json;
+  assert.deepEqual(consents.map(({ service, service_name: name, scope: allowed }) => [service, name, allowed]), [['partner', 'Partner reports', 'email openid']]);
+  const waiting = await partner.start({ prompt: 'none', scope });
+  const redirect = await browser.get(waiting.url);
+  assert(new URL(redirect.location).searchParams.get('code'));
+
+  const [{ service_id: id }] = consents;
+  assert.equal((await ada.delete(`/api/user/consents/${id}`)).status, 204);
+  assertApiError(await ada.delete(`/api/user/consents/${id}`), 404, 'NOT_FOUND');
+  assert.deepEqual((await ada.get('/api/user/consents')).json, []);
+  assert.equal((await request(`${server.url}/oauth/userinfo`, { bearer: tokens.access_token })).status, 401);
+  assert.equal((await ada.get('/api/user')).status, 200, 'the organization\'s own service is not touched');
+  await assert.rejects(partner.finish(waiting, new URL(redirect.location)), { error: 'invalid_grant' });
+  assert.equal((await partner.silent(browser, { scope })).error, 'consent_required');
 });

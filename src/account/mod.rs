@@ -3,11 +3,14 @@
 //! ```text
 //! GET    /api/user                               -> user
 //! PATCH  /api/user                               -> change
+//! GET    /api/user/consents                      -> consents::list
+//! DELETE /api/user/consents/{service_id}         -> consents::withdraw
 //! GET    /api/user/identities                    -> identities::list
 //! POST   /api/user/identities/{provider}/link    -> identities::link
 //! DELETE /api/user/identities/{provider}         -> identities::unlink
 //! ```
 
+pub mod consents;
 pub mod identities;
 
 use actix_web::web::Data;

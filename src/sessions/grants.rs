@@ -16,10 +16,10 @@ use crate::crypto::token::{
     Presented, TokenKind, TokenSecret, code_challenge, is_code_verifier, parse, sha256, successor,
 };
 use crate::error::{Code, Error};
-use crate::http::audience;
 use crate::http::input::Params;
 use crate::http::management::audit_context;
 use crate::http::scope;
+use crate::http::{audience, dpop};
 use crate::state::App;
 
 /// RFC 6749, section 4.1.3.
@@ -209,6 +209,7 @@ pub(super) async fn refresh(
             RefreshRefusal::ScopeTooWide => {
                 Error::bad_request("The scope is wider than what was granted.").oauth("invalid_scope")
             }
+            RefreshRefusal::ProofNeeded => dpop::needed(),
             RefreshRefusal::OtherKey => wrong_key(),
             RefreshRefusal::OtherResource => audience::invalid_target(),
             RefreshRefusal::ClientNotAuthenticated => Error::new(

@@ -1,6 +1,7 @@
 //! Authorization codes (RFC 6749, section 4.1): made by a web sign-in, redeemed once at the token endpoint.
 
 use super::browser_sessions::{self, REPLACED};
+use super::consents;
 use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
@@ -23,7 +24,7 @@ statements! {
     CODE = "SELECT c.secret_hash, c.org_id, c.service_id, c.user_id, c.provider, c.redirect_uri, c.code_challenge, \
         c.scope, c.nonce, c.authenticated_at, c.expires_at, c.redeemed_at, c.session_id, s.client_id, \
         s.redirect_uris, o.status, o.is_platform, c.registered_uri, c.ip_address, c.user_agent, c.browser_session_id, \
-        b.ended_reason, b.amr \
+        b.ended_reason, b.amr, s.is_third_party \
         FROM authorization_codes c JOIN services s ON s.id = c.service_id AND s.deleted_at IS NULL \
         JOIN organizations o ON o.id = c.org_id LEFT JOIN browser_sessions b ON b.id = c.browser_session_id \
         WHERE c.id = $1";
@@ -178,6 +179,7 @@ struct StoredCode {
     seen_from: SeenFrom,
     browser_session_id: Option<i64>,
     browser_ended: Option<String>,
+    is_third_party: bool,
     amr: Vec<String>,
 }
 
@@ -197,12 +199,26 @@ impl StoredCode {
     }
 }
 
+impl StoredCode {
+    /// The browser may have signed in anew since: the code then stands and falls with what is there now.
+    fn follow_browser(&mut self, tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+        if let Some(id) = self.browser_session_id
+            && self.browser_ended.as_deref() == Some(REPLACED)
+        {
+            let (id, ended) = browser_sessions::successor(tx, id)?;
+            (self.browser_session_id, self.browser_ended) = (Some(id), ended);
+        }
+        Ok(())
+    }
+}
+
 impl WriteOp for RedeemAuthorizationCode {
     type Output = CodeRedemption;
     type Refused = CodeRefusal;
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<CodeRedemption, OpError<CodeRefusal>> {
-        let Some(code) = self.stored(tx)? else { return Err(OpError::Refused(CodeRefusal::Unknown)) };
+        let Some(mut code) = self.stored(tx)? else { return Err(OpError::Refused(CodeRefusal::Unknown)) };
+        code.follow_browser(tx)?;
         let signed_in = code.signed_in();
         if code.redeemed_at.is_some() {
             if let Some(session_id) = code.session_id {
@@ -213,6 +229,11 @@ impl WriteOp for RedeemAuthorizationCode {
             return Ok(CodeRedemption::Replayed);
         }
         self.check(&code).map_err(OpError::Refused)?;
+        // Withdrawn since: what the person does not allow any more opens nothing.
+        let who = (code.user_id, code.service_id);
+        if code.is_third_party && !consents::covers(tx, who, &code.scope)? {
+            return Err(OpError::Refused(CodeRefusal::SignedOut));
+        }
         let session = self.bound_session(tx)?;
         let grant = sessions::open(tx, &session, &signed_in, self.now)?;
         browser_sessions::link(tx, grant.subject.session_id, code.browser_session_id)?;
@@ -261,6 +282,7 @@ impl RedeemAuthorizationCode {
                 seen_from: SeenFrom { ip_address: row.get(18)?, user_agent: row.get(19)? },
                 browser_session_id: row.get(20)?,
                 browser_ended: row.get(21)?,
+                is_third_party: row.get(23)?,
                 amr: amr.map_or(Ok(Vec::new()), |json| string_list("browser_sessions", "amr", &json))?,
             })
         })?;

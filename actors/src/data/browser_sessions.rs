@@ -3,8 +3,8 @@
 use super::{json_list, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
-use crate::error::{OpError, StoreError};
-use crate::message::{ReadOp, WriteOp};
+use crate::error::StoreError;
+use crate::message::ReadOp;
 use crate::{statements, values};
 
 /// A browser session that is not used for this long is dead: 24 hours.
@@ -14,6 +14,9 @@ pub const BROWSER_SESSION_LIFETIME: Millis = 7 * 24 * 60 * 60 * 1000;
 
 /// Why a session ended whose browser signed in again. Nobody signed out: codes that it led to stay good.
 pub(super) const REPLACED: &str = "replaced";
+
+/// How often a browser may sign in anew while a code is on its way.
+const MOST_REPLACEMENTS: usize = 16;
 
 /// The columns of [`BrowserSession`], for every statement that reads one.
 macro_rules! select_browser_session {
@@ -31,8 +34,11 @@ statements! {
     USE_BROWSER_SESSION = "UPDATE browser_sessions SET expires_at = $1 WHERE id = $2";
     END_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND secret_hash = $4 AND ended_at IS NULL";
-    REPLACE_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
-        WHERE id = $3 AND secret_hash = $4 AND org_id = $5 AND ended_at IS NULL";
+    REPLACE_BROWSER_SESSION = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2, \
+        replaced_by = CASE WHEN user_id = $3 THEN $4 END \
+        WHERE id = $5 AND secret_hash = $6 AND org_id = $7 AND ended_at IS NULL";
+    REPLACED_BY = "SELECT b.id, b.ended_reason FROM browser_sessions a JOIN browser_sessions b ON b.id = a.replaced_by \
+        WHERE a.id = $1";
     END_BROWSER_SESSION_BY_ID = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND ended_at IS NULL";
     END_BROWSER_SESSIONS_OF_USER = "UPDATE browser_sessions SET ended_at = $1, ended_reason = $2 \
@@ -195,11 +201,26 @@ fn replace(
     now: Millis,
 ) -> Result<(), StoreError> {
     // Of this realm only: a cookie under the name of another is nobody's here.
-    let values = values![now, REPLACED, old.id, &old.secret_hash, visitor.org_id];
+    let values = values![now, REPLACED, visitor.user_id, id, old.id, &old.secret_hash, visitor.org_id];
     if tx.execute(REPLACE_BROWSER_SESSION, values)? == 1 {
         tx.execute(RELINK_SESSIONS, values![id, old.id, visitor.user_id])?;
     }
     Ok(())
+}
+
+/// The session that stands now where this replaced one stood, and why it ended if it did. More replacements in the
+/// life of a code than a person makes count as signed out.
+pub(crate) fn successor(tx: &mut ReadTx<'_>, id: i64) -> Result<(i64, Option<String>), StoreError> {
+    let (mut id, mut ended) = (id, Some(REPLACED.to_owned()));
+    for _ in 0..MOST_REPLACEMENTS {
+        let next = tx.optional(REPLACED_BY, values![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Some(next) = next else { return Ok((id, ended)) };
+        (id, ended) = next;
+        if ended.as_deref() != Some(REPLACED) {
+            return Ok((id, ended));
+        }
+    }
+    Ok((id, Some("replaced_too_often".to_owned())))
 }
 
 /// Notes that a session was used: it lives on, within its bound.
@@ -262,27 +283,5 @@ pub(crate) fn end_by_token(
     match tx.execute(END_BROWSER_SESSION, values![now, reason, token.id, &token.secret_hash])? {
         0 => Ok(0),
         _ => tx.execute(END_SESSIONS_OF_BROWSER, values![now, reason, token.id]),
-    }
-}
-
-/// Signs a browser out of a realm: its session ends, and every app's session that it led to. Ending an ended one, or one
-/// that never was, changes nothing and is no error.
-#[derive(Debug, Clone, Copy)]
-pub struct EndBrowserSession {
-    /// What the cookie says.
-    pub token: BrowserToken,
-    /// Why: `logout`, ...
-    pub reason: &'static str,
-    /// The present moment.
-    pub now: Millis,
-}
-
-impl WriteOp for EndBrowserSession {
-    /// How many sessions of apps ended with it.
-    type Output = usize;
-    type Refused = ();
-
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
-        Ok(end_by_token(tx, &self.token, self.reason, self.now)?)
     }
 }

@@ -1,6 +1,7 @@
 //! What nobody needs any more, in pieces so small that no write waits for them. Lifetimes are enforced where a row is
 //! used; nothing here makes anything expire.
 
+use super::browser_sessions::BROWSER_SESSION_LIFETIME;
 use super::login_events::minute_of;
 use super::{authorization_codes, device_codes, login_proof};
 use crate::clock::Millis;
@@ -33,6 +34,13 @@ statements! {
     SWEEP_LOGIN_STATES = sweep!("login_state_claims", "expires_at");
     SWEEP_REFRESH_TOKENS = sweep!("refresh_tokens", "expires_at");
     SWEEP_WAITING_GRANTS = sweep!("waiting_grants", "expires_at");
+    SWEEP_PUSHED_REQUESTS = sweep!("pushed_requests", "expires_at");
+    SWEEP_ASSERTIONS = sweep!("used_assertions", "expires_at");
+    // The newest one stays, so that no id is given out twice.
+    SWEEP_BROWSER_SESSIONS = concat!(
+        sweep!("browser_sessions", "authenticated_at"),
+        " AND id < (SELECT MAX(id) FROM browser_sessions)"
+    );
     SWEEP_LOGIN_EVENTS = sweep!("login_events", "created_at");
     SWEEP_LOGIN_MINUTES = "DELETE FROM platform_login_minutes WHERE minute IN (SELECT minute \
         FROM platform_login_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)";
@@ -67,6 +75,12 @@ pub enum Chore {
     LoginStates,
     /// Access tokens that were revoked and have expired.
     RevokedTokens,
+    /// Authorization requests that were pushed and not used.
+    PushedRequests,
+    /// Client assertions that could not be used again anyway.
+    UsedAssertions,
+    /// Sign-ins of browsers.
+    BrowserSessions,
     /// Refresh tokens, before the sessions that they belong to.
     RefreshTokens,
     /// Provider tokens of sign-ins whose question nobody answered.
@@ -79,11 +93,14 @@ pub enum Chore {
 
 impl Chore {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::AuthorizationCodes,
         Self::DeviceCodes,
         Self::LoginStates,
         Self::RevokedTokens,
+        Self::PushedRequests,
+        Self::UsedAssertions,
+        Self::BrowserSessions,
         Self::RefreshTokens,
         Self::WaitingGrants,
         Self::LoginEvents,
@@ -98,6 +115,9 @@ impl Chore {
             Self::DeviceCodes => "device_codes",
             Self::LoginStates => "login_states",
             Self::RevokedTokens => "revoked_tokens",
+            Self::PushedRequests => "pushed_requests",
+            Self::UsedAssertions => "used_assertions",
+            Self::BrowserSessions => "browser_sessions",
             Self::RefreshTokens => "refresh_tokens",
             Self::WaitingGrants => "waiting_grants",
             Self::LoginEvents => "login_events",
@@ -132,6 +152,9 @@ impl WriteOp for Sweep {
             Chore::DeviceCodes => sweep(SWEEP_DEVICE_CODES, now - device_codes::KEPT_AFTER_EXPIRY),
             Chore::LoginStates => sweep(SWEEP_LOGIN_STATES, now),
             Chore::RevokedTokens => sweep(SWEEP_REVOKED_TOKENS, now),
+            Chore::PushedRequests => sweep(SWEEP_PUSHED_REQUESTS, now),
+            Chore::UsedAssertions => sweep(SWEEP_ASSERTIONS, now),
+            Chore::BrowserSessions => sweep(SWEEP_BROWSER_SESSIONS, now - BROWSER_SESSION_LIFETIME),
             Chore::RefreshTokens => sweep(SWEEP_REFRESH_TOKENS, now - REFRESH_TOKENS_KEPT),
             Chore::WaitingGrants => sweep(SWEEP_WAITING_GRANTS, now),
             Chore::LoginEvents => self.sweep_login_events(tx),

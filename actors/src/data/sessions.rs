@@ -56,9 +56,9 @@ statements! {
     SUBJECT_BY_PUBLIC_ID = concat!(select_subject!(), " WHERE x.public_id = $1");
     REFRESH_TOKEN = "SELECT session_id, secret_hash, expires_at, used_at, successor_id \
         FROM refresh_tokens WHERE id = $1";
-    SESSION_OF_CONFIDENTIAL_CLIENT = "SELECT 1 FROM sessions x JOIN services s ON s.id = x.service_id WHERE x.id = $1 \
-        AND COALESCE(s.token_endpoint_auth_method <> 'none', EXISTS (SELECT 1 FROM client_secrets c \
-        WHERE c.service_id = s.id AND c.expires_at IS NULL))";
+    CLIENT_OF_SESSION = "SELECT COALESCE(s.token_endpoint_auth_method <> 'none', EXISTS (SELECT 1 \
+        FROM client_secrets c WHERE c.service_id = s.id AND c.expires_at IS NULL)), s.dpop_bound_access_tokens \
+        FROM sessions x JOIN services s ON s.id = x.service_id WHERE x.id = $1";
     SUCCESSOR_UNUSED = "SELECT 1 FROM refresh_tokens WHERE id = $1 AND used_at IS NULL";
     USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1, successor_id = $2 WHERE id = $3";
 }
@@ -283,10 +283,6 @@ pub(crate) fn end_all_of_service(
     tx.execute(END_SESSIONS_OF_SERVICE, values![now, reason, service_id])
 }
 
-fn is_of_confidential_client(tx: &mut WriteTx<'_>, session_id: i64) -> Result<bool, StoreError> {
-    Ok(tx.optional(SESSION_OF_CONFIDENTIAL_CLIENT, values![session_id], |_| Ok(()))?.is_some())
-}
-
 /// The session behind a token, ended or not.
 #[derive(Debug, Clone)]
 pub struct SessionByPublicId {
@@ -366,6 +362,8 @@ pub enum RefreshRefusal {
     Over,
     /// More scope is asked for than was granted.
     ScopeTooWide,
+    /// The client asks for tokens that are bound to a key, and none was proved.
+    ProofNeeded,
     /// It is bound to a key that the client did not prove to hold.
     OtherKey,
     /// It is asked for a resource that the sign-in was not for.
@@ -393,10 +391,10 @@ impl WriteOp for RotateRefreshToken {
         if self.client_id.as_ref().is_some_and(|client_id| *client_id != subject.client_id) {
             return refused(RefreshRefusal::OtherClient);
         }
-        if self.client_id.is_none() && is_of_confidential_client(tx, token.session_id)? {
-            return refused(RefreshRefusal::ClientNotAuthenticated);
+        if self.client_id.is_none() {
+            self.check_unnamed_client(tx, token.session_id)?;
         }
-        let binding = TokenBinding::of_session(tx, token.session_id)?;
+        let mut binding = TokenBinding::of_session(tx, token.session_id)?;
         // RFC 9449, section 5: the refresh token of a public client is bound to its key.
         if !binding.admits_key(self.asked.dpop_jkt.as_deref()) {
             return refused(RefreshRefusal::OtherKey);
@@ -412,7 +410,8 @@ impl WriteOp for RotateRefreshToken {
         {
             return refused(RefreshRefusal::ScopeTooWide);
         }
-        if !binding.admits_resources(&self.asked.resources) {
+        let any_left = binding.keep_registered(tx, token.session_id)?;
+        if !any_left || !binding.admits_resources(&self.asked.resources) {
             return refused(RefreshRefusal::OtherResource);
         }
         let refresh_token_id = match (token.used_at, token.successor_id) {
@@ -430,6 +429,25 @@ impl WriteOp for RotateRefreshToken {
 }
 
 impl RotateRefreshToken {
+    /// Where the endpoint knows no client, the token says whose it is, and that client's rules hold.
+    fn check_unnamed_client(
+        &self,
+        tx: &mut WriteTx<'_>,
+        session_id: i64,
+    ) -> Result<(), OpError<RefreshRefusal>> {
+        let (is_confidential, wants_proof) = tx.one(CLIENT_OF_SESSION, values![session_id], |row| {
+            Ok((row.get::<bool>(0)?, row.get::<bool>(1)?))
+        })?;
+        if is_confidential {
+            return Err(OpError::Refused(RefreshRefusal::ClientNotAuthenticated));
+        }
+        // RFC 9449, section 5.2.
+        if wants_proof && self.asked.dpop_jkt.is_none() {
+            return Err(OpError::Refused(RefreshRefusal::ProofNeeded));
+        }
+        Ok(())
+    }
+
     fn stored(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredToken>, StoreError> {
         let token = tx.optional(REFRESH_TOKEN, values![self.id], |row| {
             Ok(StoredToken {

@@ -12,6 +12,7 @@ statements! {
     BIND_CODE = "UPDATE authorization_codes SET dpop_jkt = $1, resources = $2 WHERE id = $3";
     BINDING_OF_CODE = "SELECT dpop_jkt, resources FROM authorization_codes WHERE id = $1";
     BIND_SESSION = "UPDATE sessions SET dpop_jkt = $1, resources = $2 WHERE id = $3";
+    RESOURCES_OF_SERVICE = "SELECT s.resources FROM sessions x JOIN services s ON s.id = x.service_id WHERE x.id = $1";
     BINDING_OF_SESSION = "SELECT dpop_jkt, resources FROM sessions WHERE id = $1";
 }
 
@@ -39,6 +40,22 @@ impl TokenBinding {
 
     pub(crate) fn of_session(tx: &mut ReadTx<'_>, session_id: i64) -> Result<Self, StoreError> {
         Self::read(tx, BINDING_OF_SESSION, session_id)
+    }
+
+    /// Leaves out what the service has taken off its registration since. False when nothing is left of what the tokens
+    /// were for: an empty list would widen them to the service itself.
+    pub(crate) fn keep_registered(
+        &mut self,
+        tx: &mut ReadTx<'_>,
+        session_id: i64,
+    ) -> Result<bool, StoreError> {
+        if self.resources.is_empty() {
+            return Ok(true);
+        }
+        let registered = tx.one(RESOURCES_OF_SERVICE, values![session_id], |row| row.get::<String>(0))?;
+        let registered = string_list("services", "resources", &registered)?;
+        self.resources.retain(|resource| registered.contains(resource));
+        Ok(!self.resources.is_empty())
     }
 
     /// Rows begin unbound, so that nothing is written in the common case.

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),
     ("V12__provider_revocations", include_str!("../../../migrations/sqlite/0012_provider_revocations.sql")),
     ("V13__waiting_grants", include_str!("../../../migrations/sqlite/0013_waiting_grants.sql")),
+    ("V18__withdrawals", include_str!("../../../migrations/sqlite/0018_withdrawals.sql")),
 ];
 
 const MIGRATION_TABLE: &str = "schema_migrations";

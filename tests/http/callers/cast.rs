@@ -61,7 +61,7 @@ impl Tenant {
             "{plan}" => &self.plan,
             "{invitation}" => &self.invitation,
             "{webhook}" => &self.webhook,
-            "{event}" => ABSENT,
+            "{event}" | "{service_id}" => ABSENT,
             "{id}" if path.starts_with("/api/auth/sessions/") => &self.session,
             "{user_id}" if path.starts_with("/api/platform/owners/") => &self.platform_owner,
             "{user_id}" if path.contains("/members/") => &self.member,

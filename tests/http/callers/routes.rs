@@ -143,6 +143,8 @@ fn rows_of_sign_in() -> Vec<Row> {
         row("GET",    "/api/subscription", "ServiceUser", 200),
         // The service asks for nothing at this provider.
         row("GET",    "/api/provider-token/{provider}", "ServiceUser", 404),
+        row("GET",    "/api/user/consents", "SignedIn", 200),
+        row("DELETE", "/api/user/consents/{service_id}", "SignedIn", 404),
         row("GET",    "/api/user/identities", "SignedIn", 200),
         row("POST",   "/api/user/identities/{provider}/link", "SignedIn", 200),
         // The only account that the caller signs in with.

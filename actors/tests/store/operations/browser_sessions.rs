@@ -4,7 +4,7 @@ use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal};
 use gatehouse_actors::data::browser_sessions::{
     BROWSER_SESSION_IDLE, BROWSER_SESSION_LIFETIME, BrowserSession, BrowserSessionByToken, BrowserToken,
-    EndBrowserSession, NewBrowserSession,
+    NewBrowserSession,
 };
 use gatehouse_actors::data::end_users::{EraseUser, RevokeUserSessions};
 use gatehouse_actors::data::platform::{Decide, Decision};
@@ -13,6 +13,7 @@ use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
 use gatehouse_actors::data::sign_in::{
     CodeRequest, CompleteWebSignIn, ContinueBrowserSession, ContinueRefusal, SignInRefusal,
 };
+use gatehouse_actors::data::sign_out::SignOut;
 
 use crate::support::{
     Arrived, Tenant, World, administrator, audit, code_of, code_request, hash, new_code, person, redeem_code,
@@ -55,6 +56,10 @@ async fn redeem(world: &World, service: &Service, arrived: &Arrived) -> Subject 
     let redeemed = world.store.write(redeem_code(world, service, arrived)).await.unwrap();
     let CodeRedemption::Granted { grant, .. } = redeemed else { panic!("no session: {redeemed:?}") };
     grant.subject
+}
+
+fn sign_out(world: &World, token: BrowserToken) -> SignOut {
+    SignOut { session_public_id: None, browsers: vec![token], now: world.now() }
 }
 
 async fn is_live(world: &World, subject: &Subject) -> bool {
@@ -150,15 +155,34 @@ async fn a_newer_sign_in_takes_the_place_of_the_old_one_and_inherits_the_apps_of
     let (third, _) = sign_in_again(&world, &acme.web, "bob", Some(newer)).await;
     let late = redeem(&world, &acme.web, &late).await;
     assert!(late.is_live(world.now()), "a code that was on its way when the browser signed in again");
-    let out = |token| EndBrowserSession { token, reason: "logout", now: world.now() };
-    assert_eq!(world.store.write(out(third)).await.unwrap(), 0, "what is Ann's does not end with Bob");
-    assert!(is_live(&world, &app).await);
+    world.store.write(sign_out(&world, third)).await.unwrap();
+    assert!(is_live(&world, &app).await, "what is Ann's does not end with Bob");
     // Whoever presents a wrong secret, or the session of another realm, replaces nothing.
     let (token, _) = sign_in(&world, &acme.web, "ann").await;
     sign_in_again(&world, &acme.web, "ann", Some(BrowserToken { secret_hash: hash(), ..token })).await;
     let globex = tenant(&world, "globex").await;
     sign_in_again(&world, &globex.web, "ann", Some(token)).await;
     assert!(session(&world, token, acme.org_id).await.is_some());
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_code_on_its_way_ends_with_the_sign_in_that_took_its_browser_over() {
+    let (world, acme) = acme().await;
+    let (first, late) = sign_in(&world, &acme.web, "ann").await;
+    let (second, _) = sign_in_again(&world, &acme.web, "ann", Some(first)).await;
+    let (third, kept) = sign_in_again(&world, &acme.web, "ann", Some(second)).await;
+    let app = redeem(&world, &acme.web, &kept).await;
+    world.store.write(sign_out(&world, third)).await.unwrap();
+    assert!(!is_live(&world, &app).await);
+    let refused = refusal(world.store.write(redeem_code(&world, &acme.web, &late)).await);
+    assert_eq!(refused, CodeRefusal::SignedOut, "twice replaced, then signed out");
+
+    let (first, late) = sign_in(&world, &acme.web, "ann").await;
+    let (second, _) = sign_in_again(&world, &acme.web, "ann", Some(first)).await;
+    let app = redeem(&world, &acme.web, &late).await;
+    world.store.write(sign_out(&world, second)).await.unwrap();
+    assert!(!is_live(&world, &app).await, "its session belongs to the newer sign-in");
     world.stop().await;
 }
 
@@ -172,14 +196,14 @@ async fn a_logout_of_the_browser_ends_what_it_led_to_and_nothing_else() {
     let (op, secret_hash) = go_on(&world, token, &acme.terminal);
     let code_id = code_of(world.store.write(op).await.unwrap());
 
-    let out = |token| EndBrowserSession { token, reason: "logout", now: world.now() };
-    assert_eq!(world.store.write(out(BrowserToken { secret_hash: hash(), ..token })).await.unwrap(), 0);
+    let guessed = BrowserToken { secret_hash: hash(), ..token };
+    world.store.write(sign_out(&world, guessed)).await.unwrap();
     assert!(is_live(&world, &app).await);
-    assert_eq!(world.store.write(out(token)).await.unwrap(), 1);
+    world.store.write(sign_out(&world, token)).await.unwrap();
     assert!(!is_live(&world, &app).await);
     assert!(is_live(&world, &elsewhere).await);
     assert_eq!(session(&world, token, acme.org_id).await, None);
-    assert_eq!(world.store.write(out(token)).await.unwrap(), 0, "once more changes nothing");
+    world.store.write(sign_out(&world, token)).await.unwrap();
     let late = redeem_code(&world, &acme.terminal, &Arrived { code_id, secret_hash });
     assert_eq!(refusal(world.store.write(late).await), CodeRefusal::SignedOut);
     world.stop().await;

@@ -85,6 +85,10 @@ async fn a_session_keeps_the_key_and_the_resources_of_its_code() {
     let refused = async |asked| refusal(world.store.write(refresh(asked)).await);
     assert_eq!(refused(bound(None, &[])).await, RefreshRefusal::OtherKey);
     assert_eq!(refused(bound(Some("key"), &["https://c"])).await, RefreshRefusal::OtherResource);
+    world.execute("UPDATE services SET resources = '[]'");
+    assert_eq!(refused(bound(Some("key"), &[])).await, RefreshRefusal::OtherResource, "nothing is left");
+    world.execute(r#"UPDATE services SET resources = '["https://b"]'"#);
+    assert_eq!(refused(bound(Some("key"), &["https://a"])).await, RefreshRefusal::OtherResource);
     let rotated = world.store.write(refresh(bound(Some("key"), &["https://b"]))).await.unwrap();
     assert!(matches!(rotated, Rotation::Granted(_)), "what was refused burned nothing");
     world.stop().await;

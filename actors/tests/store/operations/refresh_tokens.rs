@@ -199,6 +199,10 @@ async fn a_wrong_secret_or_id_is_unknown() {
 async fn where_the_endpoint_knows_no_client_the_token_speaks_for_itself() {
     let setting = setting().await;
     let usage = RotateRefreshToken { client_id: None, ..setting.usage(setting.first) };
+    setting.world.execute("UPDATE services SET dpop_bound_access_tokens = 1");
+    let refused = refusal(setting.world.store.write(usage.clone()).await);
+    assert_eq!(refused, RefreshRefusal::ProofNeeded, "also for a session from before that was asked for");
+    setting.world.execute("UPDATE services SET dpop_bound_access_tokens = 0");
     assert!(matches!(setting.world.store.write(usage).await, Ok(Rotation::Granted(_))));
     setting.world.stop().await;
 }

@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::memory::Memory;
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
 use crate::store::{ReadLane, Store};
@@ -78,7 +79,8 @@ impl ActorSystem {
         let background = start_lane(&engine, 1)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
-        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
+        let memory = Arc::new(Memory::default());
+        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin, &memory))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -135,6 +137,7 @@ impl ActorSystem {
             bulletin,
             bell: bell_of_store,
             writes_failing,
+            memory,
         };
         Ok(Self { store, arbiters, bell, _lock: lock })
     }
@@ -214,12 +217,12 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin): (&Arc<AtomicBool>, &Bulletin),
+    (failing, bulletin, memory): (&Arc<AtomicBool>, &Bulletin, &Arc<Memory>),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
-    let bulletin = bulletin.clone();
+    let (bulletin, freshness) = (bulletin.clone(), Arc::clone(&memory.freshness));
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
@@ -227,5 +230,6 @@ fn start_writer(
         bell: bell.clone(),
         failing: Arc::clone(&failing),
         bulletin: bulletin.clone(),
+        freshness: Arc::clone(&freshness),
     }))
 }

@@ -7,6 +7,7 @@ use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use actix::{Actor, Handler, Message, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -16,6 +17,7 @@ use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::faults::{FaultPoint, Faults};
 use crate::guard::DeathBell;
+use crate::memory::Freshness;
 use crate::message::WriteOp;
 
 /// What became of an operation inside its savepoint.
@@ -75,6 +77,8 @@ pub(crate) enum Job {
     Commit(Vec<Box<dyn QueuedWrite>>),
     /// Move the write-ahead log into the database file.
     Checkpoint,
+    /// Look whether other processes changed the database.
+    Look,
 }
 
 impl Message for Job {
@@ -99,6 +103,8 @@ pub(crate) struct Writer {
     pub(crate) failing: Arc<AtomicBool>,
     /// Where news of a commit are put up.
     pub(crate) bulletin: Bulletin,
+    /// Where changes are told of, for what is kept in memory.
+    pub(crate) freshness: Arc<Freshness>,
 }
 
 impl Actor for Writer {
@@ -126,6 +132,14 @@ impl Writer {
             Job::Checkpoint => {
                 let log_emptied = self.connect()?.checkpoint()?;
                 Ok(Done { log_emptied, ..Done::default() })
+            }
+            Job::Look => {
+                let moment = Instant::now();
+                if self.connect()?.others_wrote()? {
+                    self.freshness.tell_of_others();
+                }
+                self.freshness.looked(moment);
+                Ok(Done::default())
             }
         }
     }
@@ -162,17 +176,24 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         let fault = |point| faults.at(point).map_or(Ok(()), Err);
-        let bulletin = self.bulletin.clone();
+        let (bulletin, freshness) = (self.bulletin.clone(), Arc::clone(&self.freshness));
         let connection = self.connect()?;
         let outcome = (|| {
             fault(FaultPoint::Begin)?;
+            let moment = Instant::now();
             let mut transaction = connection.begin()?;
+            if transaction.others_wrote {
+                freshness.tell_of_others();
+            }
+            freshness.looked(moment);
             let mut sound = true;
             for (position, op) in batch.iter_mut().enumerate() {
                 sound &= apply_in_savepoint(&mut transaction, op, || fault(FaultPoint::Apply(position)))?;
             }
             fault(FaultPoint::Commit)?;
-            bulletin.publish(&transaction.commit()?);
+            let (news, changes) = transaction.commit()?;
+            freshness.tell(&changes);
+            bulletin.publish(&news);
             Ok(sound)
         })();
         // After a panic or an engine failure nobody knows what the connection remembers: take a new one.
@@ -190,7 +211,12 @@ impl Writer {
     fn connect(&mut self) -> Result<&mut WriteConnection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.engine.writer()?,
+            None => {
+                let connection = self.engine.writer()?;
+                // The one before may have committed without being able to say so.
+                self.freshness.tell_of_others();
+                connection
+            }
         };
         Ok(self.connection.insert(connection))
     }

@@ -19,6 +19,7 @@ use crate::faults::{FaultPoint, Faults};
 use crate::guard::DeathBell;
 use crate::memory::Freshness;
 use crate::message::WriteOp;
+use crate::meters::WriterMeters;
 
 /// What became of an operation inside its savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,7 @@ pub(crate) struct Writer {
     pub(crate) bulletin: Bulletin,
     /// Where changes are told of, for what is kept in memory.
     pub(crate) freshness: Arc<Freshness>,
+    pub(crate) meters: WriterMeters,
 }
 
 impl Actor for Writer {
@@ -130,7 +132,9 @@ impl Writer {
         match job {
             Job::Commit(batch) => Ok(self.commit_and_answer(batch)),
             Job::Checkpoint => {
+                let begun = Instant::now();
                 let log_emptied = self.connect()?.checkpoint()?;
+                self.meters.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
                 Ok(Done { log_emptied, ..Done::default() })
             }
             Job::Look => {
@@ -173,7 +177,19 @@ impl Writer {
     }
 
     /// One transaction for all of `batch`. After an error nothing of it is in the database.
+    #[allow(clippy::cast_precision_loss)] // a batch has 257 operations at most
     fn commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let outcome = self.commit_once(batch);
+        self.meters.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        self.meters.operations.observe(batch.len() as f64);
+        if outcome.is_err() {
+            self.meters.failures.inc();
+        }
+        outcome
+    }
+
+    fn commit_once(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         let fault = |point| faults.at(point).map_or(Ok(()), Err);
         let (bulletin, freshness) = (self.bulletin.clone(), Arc::clone(&self.freshness));
@@ -209,14 +225,13 @@ impl Writer {
     }
 
     fn connect(&mut self) -> Result<&mut WriteConnection, StoreError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = self.engine.writer()?;
-                // The one before may have committed without being able to say so.
-                self.freshness.tell_of_others();
-                connection
-            }
+        let connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let connection = self.engine.writer()?;
+            // The one before may have committed without being able to say so.
+            self.freshness.tell_of_others();
+            connection
         };
         Ok(self.connection.insert(connection))
     }

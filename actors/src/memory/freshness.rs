@@ -228,9 +228,9 @@ mod tests {
         let freshness = Freshness::default();
         freshness.looked(Instant::now());
         assert_eq!(freshness.lease(), Lease::Good);
-        let long_ago = Freshness { started: Instant::now() - LEASE * 2, ..Freshness::default() };
+        let long_ago = Freshness { started: Instant::now().checked_sub(LEASE * 2).unwrap(), ..Freshness::default() };
         assert_eq!(long_ago.lease(), Lease::Over);
-        long_ago.looked(Instant::now() - LOOK_AFTER);
+        long_ago.looked(Instant::now().checked_sub(LOOK_AFTER).unwrap());
         assert_eq!(long_ago.lease(), Lease::Ending);
         assert!(long_ago.begin_look() && !long_ago.begin_look());
         long_ago.end_look();

@@ -92,7 +92,10 @@ mod tests {
         let most = i64::try_from(PARTS * HALF * 2).unwrap();
         for id in 0..most * 3 {
             shelf.keep(question(id), &answer, freshness.stamp(&[Fact::ClientSecrets]));
-            assert!(shelf.find(&question(0), &freshness).is_some(), "asked for all the time, gone after {id}");
+            assert!(
+                shelf.find(&question(0), &freshness).is_some(),
+                "asked for all the time, gone after {id}"
+            );
         }
         let size = |part: &Mutex<Part<ClientSecretById>>| {
             let part = part.lock().unwrap();

@@ -75,7 +75,8 @@ pub(super) fn named(org_id: i64, reference: &str) -> ServiceReference {
 }
 
 async fn client(world: &World, client_id: &str) -> Option<Service> {
-    world.store.read(ServiceByClientId { client_id: client_id.to_owned() }).await.unwrap()
+    let service = world.store.recall(ServiceByClientId { client_id: client_id.to_owned() }).await.unwrap();
+    service.map(|service| (*service).clone())
 }
 
 async fn created(world: &World, org_id: i64, slug: &str) -> CreatedService {

@@ -228,7 +228,8 @@ mod tests {
         let freshness = Freshness::default();
         freshness.looked(Instant::now());
         assert_eq!(freshness.lease(), Lease::Good);
-        let long_ago = Freshness { started: Instant::now().checked_sub(LEASE * 2).unwrap(), ..Freshness::default() };
+        let long_ago =
+            Freshness { started: Instant::now().checked_sub(LEASE * 2).unwrap(), ..Freshness::default() };
         assert_eq!(long_ago.lease(), Lease::Over);
         long_ago.looked(Instant::now().checked_sub(LOOK_AFTER).unwrap());
         assert_eq!(long_ago.lease(), Lease::Ending);

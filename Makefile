@@ -17,7 +17,7 @@ PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check
+.PHONY: bench bench-quick help run test test-rust test-end-to-end check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -79,3 +79,22 @@ check: ## check format, lints, walls between crates and slices, file length, lic
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 		echo "==> checking dependencies with cargo-deny"; cargo deny --locked check licenses bans sources; fi
+
+WRK := $(or $(shell command -v wrk),/usr/bin/wrk)
+
+bench: bench-tools ## measure the release binary beside its yardsticks, write docs/bench (about 10 minutes; nothing else may run)
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs
+
+bench-quick: bench-tools ## the same in two minutes: small database, one repeat
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs --quick
+
+.PHONY: bench-tools
+bench-tools: $(NODE_STAMP) $(WRK)
+	@echo "==> building the release binary (the first time takes long)"
+	@cargo build --release --locked
+	@cargo build --release --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET)/bench
+
+$(WRK):
+	@echo "==> installing wrk, the load generator"
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk python3

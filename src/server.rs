@@ -363,6 +363,8 @@ fn serve(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(drain::CLOSE_SECONDS)
+        // Answers are written whole, so nothing is gained by holding one back until the last was acknowledged.
+        .tcp_nodelay(true)
         .disable_signals()
         .listen(listener)?
         .run())

@@ -139,10 +139,10 @@ impl Build {
     }
 
     /// A schema and, apart from it, its description.
-    fn taken(&mut self, shape: &Shape) -> (Value, Option<Value>) {
+    fn taken(&mut self, shape: &Shape) -> (Value, Value) {
         let mut schema = self.named(shape);
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-        (schema, about)
+        (schema, about.unwrap_or_else(|| Value::from("")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the API document (OpenAPI 3.1) is made of: shapes of bodies, operations, and what follows from the code.
+//! What the API document (`OpenAPI` 3.1) is made of: shapes of bodies, operations, and what follows from the code.
 //!
 //! ```text
 //! <slice>/api.rs   says what only a person can say: what an operation is for, its parameters, bodies and refusals

@@ -16,7 +16,7 @@ pub fn parameters(path: &str) -> Vec<Value> {
             let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             json!({
                 "name": name, "in": "path", "required": true,
-                "description": about, "schema": schema, "example": example,
+                "description": about.unwrap_or_else(|| Value::from("")), "schema": schema, "example": example,
             })
         })
         .collect()

@@ -1,4 +1,4 @@
-//! The API document against the route table, the table of errors and itself. Whether it is valid OpenAPI, and whether
+//! The API document against the route table, the table of errors and itself. Whether it is valid `OpenAPI`, and whether
 //! its examples and real answers are of its schemas, is checked end to end with a validator that is not ours.
 
 use std::collections::BTreeSet;

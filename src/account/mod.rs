@@ -8,6 +8,7 @@
 //! DELETE /api/user/identities/{provider}         -> identities::unlink
 //! ```
 
+pub mod api;
 pub mod identities;
 
 use actix_web::web::Data;

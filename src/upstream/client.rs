@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_service::{Service, ServiceExt};
-use actix_tls::connect::tcp::TcpConnector;
-use actix_tls::connect::{ConnectError as TcpConnectError, ConnectInfo, Connection};
+use actix_tls::connect::{
+    ConnectError as TcpConnectError, ConnectInfo, Connection, Connector as TcpConnector,
+};
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::timeout;
 use awc::error::{ConnectError, PayloadError, SendRequestError};

@@ -8,6 +8,7 @@ use actix::Addr;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
 use crate::data::stripe_inbox::Replay;
@@ -58,6 +59,8 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set when backups are made.
+    pub(crate) backup_keeper: Arc<OnceLock<Addr<BackupKeeper>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
@@ -127,10 +130,15 @@ impl Store {
             Some(refresher) => refresher.send(Observe).await.ok(),
             None => None,
         };
+        let keeper = match self.backup_keeper.get() {
+            Some(keeper) => keeper.send(Observe).await.ok(),
+            None => None,
+        };
         [queue, batcher, checkpointer, housekeeper, outbox, stripe]
             .into_iter()
             .flatten()
             .chain(refresher)
+            .chain(keeper)
             .collect()
     }
 

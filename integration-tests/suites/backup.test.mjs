@@ -180,6 +180,7 @@ scenario('backups are made by themselves, and as many are kept as the settings s
   const finished = () => names().filter((name) => name.endsWith('.db'));
   const first = await until('the first one is there', () => finished()[0]);
   writeFileSync(path.join(server.dir, folder, 'notes.txt'), 'not a backup');
+  writeFileSync(path.join(server.dir, folder, '.gatehouse-20200101T000000Z.db.partial'), 'of a process that was killed');
   const seen = [first];
   for (const hours of [5, 7, 14, 21]) {
     server.clock.set(hours * HOUR);

@@ -137,6 +137,26 @@ scenario('a state of a link is no state of a sign-in', async (stage) => {
   assertErrorPage(await browser.get(back), 400);
 });
 
+scenario('unlinking in parallel never takes the last account away', async (stage) => {
+  const { server, ada, atGoogle, atMicrosoft } = await setting(stage);
+  const me = (await whoAmI(server, ada.access)).json;
+  for (let round = 0; round < 5; round += 1) {
+    const [left] = await providers(ada);
+    const [other, account, own] = left === 'google' ? ['microsoft', atMicrosoft, atGoogle] : ['google', atGoogle, atMicrosoft];
+    const browser = stage.browser();
+    const asked = await toTheProof(browser, await begin(ada, other), account);
+    const decision = await prove(browser, asked, left, own);
+    assert.equal((await browser.submit(formWith(decision, 'csrf'), { decision: 'link' })).status, 200);
+    assert.equal((await providers(ada)).length, 2);
+    const answers = await Promise.all([0, 1, 2, 3].flatMap(() => ['google', 'microsoft']).map((provider) => ada.delete(`${IDENTITIES}/${provider}`)));
+    assert.equal(answers.filter(({ status }) => status === 204).length, 1, `round ${round}: ${answers.map(({ status }) => status)}`);
+    const [kept, ...more] = await providers(ada);
+    assert.equal(more.length, 0);
+    const through = await signIn(server, kept, kept === 'google' ? atGoogle : atMicrosoft);
+    assert.equal((await whoAmI(server, through.access)).json.id, me.id, 'the account that is left signs in to the same user');
+  }
+});
+
 scenario('a user changes their name, and their address only to one that a linked account proves', async (stage) => {
   const { server, atGoogle, ada } = await setting(stage);
   const changed = await ada.patch('/api/user', { name: 'Ada Lovelace' });

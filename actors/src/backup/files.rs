@@ -15,6 +15,7 @@ use crate::engine::migrate::private;
 const STAMP: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
 const PREFIX: &str = "gatehouse-";
 const PLAIN: &str = ".db";
+const PARTIAL: &str = ".partial";
 const SEALED: &str = ".db.sealed";
 
 /// A moment as it stands in the name of a file, in UTC.
@@ -36,6 +37,17 @@ pub(crate) fn made_at(name: &str) -> Option<Millis> {
     let stamp = rest.strip_suffix(PLAIN).or_else(|| rest.strip_suffix(SEALED))?;
     let moment = PrimitiveDateTime::parse(stamp, STAMP).ok()?;
     Some(moment.assume_utc().unix_timestamp() * 1000)
+}
+
+/// The name of a file while it is written: hidden, and not one that looks like a backup.
+pub(crate) fn hidden(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}{PARTIAL}"))
+}
+
+/// When the file that is hidden under this name was begun; none for any other name.
+pub(crate) fn begun_at(name: &str) -> Option<Millis> {
+    made_at(name.strip_prefix('.')?.strip_suffix(PARTIAL)?)
 }
 
 /// `path` with a dot and `ending` after its name.
@@ -126,6 +138,8 @@ mod tests {
     fn names_are_read_as_they_are_written_and_sorted_like_time() {
         assert_eq!(file_name(1_795_584_346_999, false), "gatehouse-20261125T052546Z.db");
         assert_eq!(made_at("gatehouse-20261125T052546Z.db.sealed"), Some(1_795_584_346_000));
+        let path = hidden(Path::new("a/gatehouse-20261125T052546Z.db"));
+        assert_eq!(begun_at(path.file_name().unwrap().to_str().unwrap()), Some(1_795_584_346_000));
         for other in
             ["gatehouse.db", "gatehouse-20261125T052546Z.db.partial", "gatehouse-20261325T052546Z.db", ""]
         {

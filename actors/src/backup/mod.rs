@@ -27,7 +27,7 @@ pub use restore::{Restored, restore};
 pub use sealing::{BackupKey, is_sealed};
 
 pub(crate) use files::beside;
-use files::{Partial, length, sync_folder};
+use files::{Partial, hidden, length, sync_folder};
 
 /// Why there is no backup, or why it was not restored. Nothing half-written is left behind.
 #[derive(Debug, Error)]
@@ -168,10 +168,4 @@ impl Write for Hash {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// The name of a file while it is written: hidden, and not one that looks like a backup.
-fn hidden(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.partial"))
 }

@@ -230,7 +230,8 @@ fn deliver(
         org_id,
         payload: &payload,
     };
-    outbox::enqueue(tx, &new, now)
+    outbox::enqueue(tx, &new, now)?;
+    Ok(())
 }
 
 /// An event as stored.

@@ -89,6 +89,7 @@ fn rows_of_sign_in() -> Vec<Row> {
         public("GET",  "/health/live", 200),
         public("GET",  "/health/ready", 200),
         public("GET",  "/health", 200),
+        row("GET",     "/metrics", "Scraper", 200),
         public("GET",  "/.well-known/jwks.json", 200),
         public("GET",  "/.well-known/openid-configuration", 200),
         public("GET",  "/.well-known/oauth-authorization-server", 200),

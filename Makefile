@@ -17,7 +17,7 @@ PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check
+.PHONY: help run test test-rust test-end-to-end torture check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,11 @@ test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(AUTHLIB) $(JQ) $(PROMET
 	@cargo build --locked
 	@echo "==> running the end-to-end tests"
 	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) PROMETHEUS_TOOLS=$(PROMETHEUS) npm test
+
+torture: $(NODE_STAMP) ## load and kill -9 over and over (CYCLES=200, SEED=...); prints what was checked and lost
+	@echo "==> building the binary"
+	@cargo build --locked
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) node torture/run.mjs
 
 $(NODE_STAMP): integration-tests/package-lock.json
 	@echo "==> installing the Node packages of the end-to-end tests"

@@ -15,6 +15,7 @@ pub mod error;
 pub mod faults;
 pub mod guard;
 pub mod housekeeper;
+pub mod memory;
 pub mod message;
 pub mod meters;
 pub mod money;

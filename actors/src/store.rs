@@ -12,12 +12,13 @@ use tokio::time::timeout;
 
 use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
-use crate::commit_queue::CommitQueue;
+use crate::commit_queue::{CommitQueue, Look};
 use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
+use crate::memory::{Lease, Memory, Recall};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
@@ -81,6 +82,7 @@ pub struct Store {
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) meters: Meters,
 }
 
@@ -95,6 +97,33 @@ impl Store {
             Lane::Report => &self.report,
         };
         lane.ask(question).await
+    }
+
+    /// Asks a question whose answers are kept in memory. An answer is never older than the last change that anybody was
+    /// told of; what another process changes by itself is seen within 50 ms.
+    pub async fn recall<Q: Recall>(&self, question: Q) -> Result<Option<Arc<Q::Answer>>, StoreError> {
+        let (shelf, freshness) = (Q::shelf(&self.memory), &self.memory.freshness);
+        let lease = freshness.lease();
+        if lease != Lease::Good && freshness.begin_look() {
+            let (queue, freshness) = (self.queue.clone(), Arc::clone(freshness));
+            actix::spawn(async move {
+                let _ = queue.send(Look).await;
+                freshness.end_look();
+            });
+        }
+        if lease != Lease::Over
+            && let Some(answer) = shelf.find(&question, freshness)
+        {
+            return Ok(Some(answer));
+        }
+        let told = freshness.told();
+        let Some(answer) = self.read(question.clone()).await?.map(Arc::new) else { return Ok(None) };
+        let stamp = freshness.stamp(&Q::facts(&answer));
+        // A commit in the meantime may have come before or after what was read.
+        if freshness.told() == told {
+            shelf.keep(question, &answer, stamp);
+        }
+        Ok(Some(answer))
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.

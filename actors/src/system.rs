@@ -22,6 +22,7 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
@@ -82,7 +83,9 @@ impl ActorSystem {
         let background = start_lane(&engine, 1, &meters.background)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
-        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin, &meters))?;
+        let memory = Arc::new(Memory::default());
+        let told = (&writes_failing, &bulletin, &meters, &*memory);
+        let writer = start_writer(&engine, ports.faults, &bell, told)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -141,6 +144,7 @@ impl ActorSystem {
             bulletin,
             bell: bell_of_store,
             writes_failing,
+            memory,
             meters,
         };
         Ok(Self { store, arbiters, bell, _lock: lock })
@@ -257,12 +261,13 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin, meters): (&Arc<AtomicBool>, &Bulletin, &Meters),
+    (failing, bulletin, meters, memory): (&Arc<AtomicBool>, &Bulletin, &Meters, &Memory),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
-    let (bulletin, meters) = (bulletin.clone(), meters.writer.clone());
+    let (bulletin, meters, freshness) =
+        (bulletin.clone(), meters.writer.clone(), Arc::clone(&memory.freshness));
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
@@ -270,6 +275,7 @@ fn start_writer(
         bell: bell.clone(),
         failing: Arc::clone(&failing),
         bulletin: bulletin.clone(),
+        freshness: Arc::clone(&freshness),
         meters: meters.clone(),
     }))
 }

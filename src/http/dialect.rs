@@ -19,7 +19,7 @@ use crate::state::{App, rfc3339};
 
 /// How errors look to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+pub enum Dialect {
     /// The product's own JSON, with the members of RFC 9457.
     Api,
     /// RFC 6749, section 5.2.
@@ -29,7 +29,9 @@ enum Dialect {
 }
 
 impl Dialect {
-    fn of(path: &str, accept: &str) -> Self {
+    /// The dialect at an address, for what the client accepts.
+    #[must_use]
+    pub fn of(path: &str, accept: &str) -> Self {
         const OAUTH: [&str; 8] = [
             "/auth/token",
             "/auth/device/",

@@ -20,7 +20,7 @@ SCHEMATHESIS := $(TARGET)/schemathesis-$(SCHEMATHESIS_VERSION)/bin/schemathesis
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end test-api fuzz-api check
+.PHONY: help run test test-rust test-end-to-end test-api fuzz-api torture check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,11 @@ fuzz-api: $(NODE_STAMP) $(SCHEMATHESIS) ## the same with many examples (EXAMPLES
 	@cargo build --locked
 	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) SCHEMATHESIS=$(SCHEMATHESIS) \
 		node schemathesis/run.mjs --phases examples,coverage,fuzzing --examples $(or $(EXAMPLES),50) --seed $(or $(SEED),1)
+
+torture: $(NODE_STAMP) ## load and kill -9 over and over (CYCLES=200, SEED=...); prints what was checked and lost
+	@echo "==> building the binary"
+	@cargo build --locked
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) node torture/run.mjs
 
 $(NODE_STAMP): integration-tests/package-lock.json
 	@echo "==> installing the Node packages of the end-to-end tests"

@@ -10,6 +10,7 @@ use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::commit_queue::{CommitQueue, Look};
 use crate::data::stripe_inbox::Replay;
@@ -72,6 +73,8 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set when backups are made.
+    pub(crate) backup_keeper: Arc<OnceLock<Addr<BackupKeeper>>>,
     /// Set once it is known what is sealed how.
     pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
@@ -173,7 +176,13 @@ impl Store {
                 None => None,
             }
         };
-        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer) = futures_util::join!(
+        let keeper = async {
+            match self.backup_keeper.get() {
+                Some(keeper) => ask(keeper).await,
+                None => None,
+            }
+        };
+        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper) = futures_util::join!(
             ask(&self.queue),
             ask(&self.batcher),
             ask(&self.checkpointer),
@@ -181,9 +190,10 @@ impl Store {
             ask(&self.outbox),
             ask(&self.stripe),
             refresher,
-            resealer
+            resealer,
+            keeper
         );
-        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer];
+        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper];
         actors.into_iter().flatten().chain([self.room()]).collect()
     }
 

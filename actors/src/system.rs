@@ -1,5 +1,6 @@
 //! Every actor there is, in the order in which they start and stop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::backup::BackupPlan;
+use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
@@ -134,6 +137,7 @@ impl ActorSystem {
             checkpointer,
             housekeeper,
             refresher: Arc::default(),
+            backup_keeper: Arc::default(),
             resealer: Arc::default(),
             stripe,
             outbox,
@@ -162,6 +166,17 @@ impl ActorSystem {
         self.arbiters.push(arbiter);
         // A second one would refresh what the first one does: the one that is there stays.
         let _ = self.store.refresher.set(refresher);
+    }
+
+    /// Lets backups be made of the database at `database`, as the plan says.
+    pub fn back_up(&mut self, database: PathBuf, plan: BackupPlan) {
+        let arbiter = Arbiter::new();
+        let bell = self.bell.clone();
+        let keeper = BackupKeeper::start_in_arbiter(&arbiter.handle(), move |_| {
+            BackupKeeper::new(database, plan, &bell)
+        });
+        self.arbiters.push(arbiter);
+        let _ = self.store.backup_keeper.set(keeper); // as with the refresher
     }
 
     /// Has everything sealed anew that is not sealed with the present keys. Separate from the start, because a command
@@ -205,6 +220,9 @@ impl ActorSystem {
         let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
         let _ = outbox.send(Stop).await;
         log::info!(step = "deliveries settled", all = settled; "stopping");
+        if let Some(keeper) = self.store.backup_keeper.get() {
+            let _ = keeper.send(Stop).await;
+        }
         let _ = housekeeper.send(Stop).await;
         if let Some(resealer) = resealer.get() {
             let _ = resealer.send(Stop).await;

@@ -43,6 +43,7 @@ pub fn chapter() -> Chapter {
             .form(object([("csrf", text("from the page")), ("decision", word(&["approve", "deny"]))]))
             .page("What became of it.")
             .refuses(&[
+                Code::Conflict,
                 Code::Forbidden,
                 Code::DeviceCodeExpired,
                 Code::InvalidGrant,

@@ -64,8 +64,7 @@ pub fn document(entries: &[Entry], chapters: &[Chapter]) -> Value {
 
 const INTRODUCTION: &str = "\
 Times are RFC 3339 in UTC, ids are UUIDs, amounts of money are minor units of their currency. Creating answers 201, \
-deleting 204. Bodies may grow by members: ignore those that you do not know. What this document does not say about \
-`null` and missing members it means: a member that is required is there.\n\n\
+deleting 204. Bodies may grow by members: ignore those that you do not know.\n\n\
 Errors have a stable `error_code` and a sentence; OAuth endpoints say them as RFC 6749 asks, hosted pages as pages. \
 `429` and `503` say in `Retry-After` when to come back.\n\n\
 Addresses of the operator's own commands (`/internal/…`) and of dev mode (`/dev/…`) are no part of the API and of this \

@@ -14,10 +14,13 @@ AUTHLIB := /usr/lib/python3/dist-packages/authlib/__init__.py
 JQ := $(or $(shell command -v jq),/usr/bin/jq)
 # Taken out of its Debian package and not installed: nothing is to be started on this machine.
 PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
+# Property tests from the API document, in an environment of their own.
+SCHEMATHESIS_VERSION := 4.32.5
+SCHEMATHESIS := $(TARGET)/schemathesis-$(SCHEMATHESIS_VERSION)/bin/schemathesis
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check
+.PHONY: bench bench-quick help run test test-rust test-end-to-end test-api fuzz-api torture check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -26,7 +29,7 @@ run: ## start in dev mode: demo data, demo app, no settings needed (the first bu
 	@echo "==> building and starting in dev mode"
 	@cargo run --locked -- serve --dev
 
-test: test-rust test-end-to-end ## run every test; installs what the tests need
+test: test-rust test-end-to-end test-api ## run every test; installs what the tests need
 
 test-rust: ## run the Rust tests
 	@echo "==> building and running the Rust tests (the first build takes minutes)"
@@ -39,10 +42,33 @@ test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(AUTHLIB) $(JQ) $(PROMET
 	@echo "==> running the end-to-end tests"
 	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) PROMETHEUS_TOOLS=$(PROMETHEUS) npm test
 
+test-api: $(NODE_STAMP) $(SCHEMATHESIS) ## try every operation of the API document as everybody (short, fixed seed)
+	@echo "==> building the binary"
+	@cargo build --locked
+	@echo "==> trying every operation of the API document, by six callers"
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) SCHEMATHESIS=$(SCHEMATHESIS) node schemathesis/run.mjs
+
+fuzz-api: $(NODE_STAMP) $(SCHEMATHESIS) ## the same with many examples (EXAMPLES=50, SEED=1)
+	@cargo build --locked
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) SCHEMATHESIS=$(SCHEMATHESIS) \
+		node schemathesis/run.mjs --phases examples,coverage,fuzzing --examples $(or $(EXAMPLES),50) --seed $(or $(SEED),1)
+
+torture: $(NODE_STAMP) ## load and kill -9 over and over (CYCLES=200, SEED=...); prints what was checked and lost
+	@echo "==> building the binary"
+	@cargo build --locked
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) node torture/run.mjs
+
 $(NODE_STAMP): integration-tests/package-lock.json
 	@echo "==> installing the Node packages of the end-to-end tests"
 	@cd integration-tests && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+$(SCHEMATHESIS):
+	@echo "==> installing Schemathesis into $(dir $(@D))"
+	@python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || { $(AS_ROOT) apt-get update -qq; \
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv; }
+	@python3 -m venv $(dir $(@D))
+	@$(@D)/pip install --quiet --disable-pip-version-check schemathesis==$(SCHEMATHESIS_VERSION)
 
 $(CHROMIUM):
 	@echo "==> installing Chromium for the end-to-end tests"
@@ -79,3 +105,22 @@ check: ## check format, lints, walls between crates and slices, file length, lic
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 		echo "==> checking dependencies with cargo-deny"; cargo deny --locked check licenses bans sources; fi
+
+WRK := $(or $(shell command -v wrk),/usr/bin/wrk)
+
+bench: bench-tools ## measure the release binary beside its yardsticks, write docs/bench (about 10 minutes; nothing else may run)
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs
+
+bench-quick: bench-tools ## the same in two minutes: small database, one repeat
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs --quick
+
+.PHONY: bench-tools
+bench-tools: $(NODE_STAMP) $(WRK)
+	@echo "==> building the release binary (the first time takes long)"
+	@cargo build --release --locked
+	@cargo build --release --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET)/bench
+
+$(WRK):
+	@echo "==> installing wrk, the load generator"
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk python3

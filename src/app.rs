@@ -6,13 +6,15 @@ use actix_web::web::{self, Data, ServiceConfig};
 use crate::analytics;
 use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
-use crate::http::resource::{At, at, mount};
+use crate::http::resource::{At, Entry, at, mount};
 use crate::metrics::requests::{Requests, UNMATCHED};
+use crate::openapi::document::Chapter;
+use crate::openapi::probes;
 use crate::pages::assets;
 use crate::{
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
-    login, logout, members, metrics, oidc, orgs, platform, provider_tokens, services, sessions, tokens,
-    webhooks,
+    login, logout, members, metrics, oidc, orgs, platform, provider_tokens, reference, services, sessions,
+    tokens, webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -34,6 +36,10 @@ fn of_sign_in() -> Vec<At> {
         at("/.well-known/openid-configuration").get(oidc::metadata),
         at("/.well-known/oauth-authorization-server").get(oidc::metadata),
         at("/assets/gatehouse.css").get(assets::stylesheet),
+        // The API document.
+        at("/openapi.json").get(reference::document),
+        at("/docs").get(reference::overview),
+        at("/docs/{topic}").get(reference::topic),
         // Tokens.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
@@ -182,6 +188,42 @@ fn of_administration() -> Vec<At> {
             .patch(services::plans::update)
             .delete(services::plans::delete),
     ]
+}
+
+/// What the API document says about the routes, by slice, in the order of its reader.
+#[must_use]
+pub fn chapters() -> Vec<Chapter> {
+    vec![
+        login::api::chapter(),
+        device::api::chapter(),
+        sessions::api::chapter(),
+        tokens::api::chapter(),
+        logout::api::chapter(),
+        oidc::api::chapter(),
+        account::api::chapter(),
+        linking::api::chapter(),
+        provider_tokens::api::chapter(),
+        orgs::api::chapter(),
+        members::api::chapter(),
+        invitations::api::chapter(),
+        end_users::api::chapter(),
+        services::api::chapter(),
+        credentials::api::chapter(),
+        events::api::chapter(),
+        webhooks::api::chapter(),
+        analytics::api::chapter(),
+        audit::api::chapter(),
+        billing::api::chapter(),
+        platform::api::chapter(),
+        probes::chapter(),
+    ]
+}
+
+/// The API document of the product.
+#[must_use]
+pub fn document() -> serde_json::Value {
+    let entries: Vec<Entry> = routes().iter().flat_map(At::entries).collect();
+    crate::openapi::document::document(&entries, &chapters())
 }
 
 /// What dev mode adds. Outside it these addresses do not exist.

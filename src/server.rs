@@ -205,6 +205,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     actors
         .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
+    if let Some(plan) = app.config.backup.plan(Arc::clone(&app.clock)) {
+        actors.back_up(app.config.database_path.clone(), plan);
+    }
     actors.reseal(resealing);
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
@@ -363,6 +366,8 @@ fn serve(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(drain::CLOSE_SECONDS)
+        // Answers are written whole, so nothing is gained by holding one back until the last was acknowledged.
+        .tcp_nodelay(true)
         .disable_signals()
         .listen(listener)?
         .run())

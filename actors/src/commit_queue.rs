@@ -183,6 +183,31 @@ impl Handler<Checkpoint> for CommitQueue {
     }
 }
 
+/// Has the writer look whether other processes changed the database. While it commits it looks by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look;
+
+impl Message for Look {
+    type Result = ();
+}
+
+impl Handler<Look> for CommitQueue {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
+        if self.in_flight {
+            return Box::pin(std::future::ready(()));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.ship(Job::Look, ctx, move |_| {
+            let _ = reply.send(());
+        });
+        Box::pin(async move {
+            let _ = answer.await;
+        })
+    }
+}
+
 /// Answers once nothing waits and nothing is in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flush;

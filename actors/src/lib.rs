@@ -4,6 +4,7 @@
 //! Questions and changes are plain structs in [`data`], each next to its SQL. All changes flow through one
 //! [`commit_queue`] to one [`writer`] thread, and an answer exists only after COMMIT.
 
+pub mod backup;
 pub mod bulletin;
 pub mod clock;
 pub(crate) mod commit_queue;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod faults;
 pub mod guard;
 pub mod housekeeper;
+pub mod memory;
 pub mod message;
 pub mod meters;
 pub mod money;

@@ -10,13 +10,15 @@ use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
-use crate::commit_queue::CommitQueue;
+use crate::commit_queue::{CommitQueue, Look};
 use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
+use crate::memory::{Lease, Memory, Recall};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
@@ -71,6 +73,8 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set when backups are made.
+    pub(crate) backup_keeper: Arc<OnceLock<Addr<BackupKeeper>>>,
     /// Set once it is known what is sealed how.
     pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
@@ -78,6 +82,7 @@ pub struct Store {
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) meters: Meters,
 }
 
@@ -92,6 +97,33 @@ impl Store {
             Lane::Report => &self.report,
         };
         lane.ask(question).await
+    }
+
+    /// Asks a question whose answers are kept in memory. An answer is never older than the last change that anybody was
+    /// told of; what another process changes by itself is seen within 50 ms.
+    pub async fn recall<Q: Recall>(&self, question: Q) -> Result<Option<Arc<Q::Answer>>, StoreError> {
+        let (shelf, freshness) = (Q::shelf(&self.memory), &self.memory.freshness);
+        let lease = freshness.lease();
+        if lease != Lease::Good && freshness.begin_look() {
+            let (queue, freshness) = (self.queue.clone(), Arc::clone(freshness));
+            actix::spawn(async move {
+                let _ = queue.send(Look).await;
+                freshness.end_look();
+            });
+        }
+        if lease != Lease::Over
+            && let Some(answer) = shelf.find(&question, freshness)
+        {
+            return Ok(Some(answer));
+        }
+        let told = freshness.told();
+        let Some(answer) = self.read(question.clone()).await?.map(Arc::new) else { return Ok(None) };
+        let stamp = freshness.stamp(&Q::facts(&answer));
+        // A commit in the meantime may have come before or after what was read.
+        if freshness.told() == told {
+            shelf.keep(question, &answer, stamp);
+        }
+        Ok(Some(answer))
     }
 
     /// Makes a change. The answer comes after COMMIT, or says that nothing was written.
@@ -144,7 +176,13 @@ impl Store {
                 None => None,
             }
         };
-        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer) = futures_util::join!(
+        let keeper = async {
+            match self.backup_keeper.get() {
+                Some(keeper) => ask(keeper).await,
+                None => None,
+            }
+        };
+        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper) = futures_util::join!(
             ask(&self.queue),
             ask(&self.batcher),
             ask(&self.checkpointer),
@@ -152,9 +190,10 @@ impl Store {
             ask(&self.outbox),
             ask(&self.stripe),
             refresher,
-            resealer
+            resealer,
+            keeper
         );
-        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer];
+        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper];
         actors.into_iter().flatten().chain([self.room()]).collect()
     }
 

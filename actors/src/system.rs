@@ -1,5 +1,6 @@
 //! Every actor there is, in the order in which they start and stop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::backup::BackupPlan;
+use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
@@ -19,6 +22,7 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
@@ -79,7 +83,9 @@ impl ActorSystem {
         let background = start_lane(&engine, 1, &meters.background)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
-        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin, &meters))?;
+        let memory = Arc::new(Memory::default());
+        let told = (&writes_failing, &bulletin, &meters, &*memory);
+        let writer = start_writer(&engine, ports.faults, &bell, told)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -131,12 +137,14 @@ impl ActorSystem {
             checkpointer,
             housekeeper,
             refresher: Arc::default(),
+            backup_keeper: Arc::default(),
             resealer: Arc::default(),
             stripe,
             outbox,
             bulletin,
             bell: bell_of_store,
             writes_failing,
+            memory,
             meters,
         };
         Ok(Self { store, arbiters, bell, _lock: lock })
@@ -158,6 +166,17 @@ impl ActorSystem {
         self.arbiters.push(arbiter);
         // A second one would refresh what the first one does: the one that is there stays.
         let _ = self.store.refresher.set(refresher);
+    }
+
+    /// Lets backups be made of the database at `database`, as the plan says.
+    pub fn back_up(&mut self, database: PathBuf, plan: BackupPlan) {
+        let arbiter = Arbiter::new();
+        let bell = self.bell.clone();
+        let keeper = BackupKeeper::start_in_arbiter(&arbiter.handle(), move |_| {
+            BackupKeeper::new(database, plan, &bell)
+        });
+        self.arbiters.push(arbiter);
+        let _ = self.store.backup_keeper.set(keeper); // as with the refresher
     }
 
     /// Has everything sealed anew that is not sealed with the present keys. Separate from the start, because a command
@@ -201,6 +220,9 @@ impl ActorSystem {
         let settled = timeout(LONGEST_DELIVERY_AT_STOP, outbox.send(Drain)).await.is_ok();
         let _ = outbox.send(Stop).await;
         log::info!(step = "deliveries settled", all = settled; "stopping");
+        if let Some(keeper) = self.store.backup_keeper.get() {
+            let _ = keeper.send(Stop).await;
+        }
         let _ = housekeeper.send(Stop).await;
         if let Some(resealer) = resealer.get() {
             let _ = resealer.send(Stop).await;
@@ -239,12 +261,13 @@ fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin, meters): (&Arc<AtomicBool>, &Bulletin, &Meters),
+    (failing, bulletin, meters, memory): (&Arc<AtomicBool>, &Bulletin, &Meters, &Memory),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
-    let (bulletin, meters) = (bulletin.clone(), meters.writer.clone());
+    let (bulletin, meters, freshness) =
+        (bulletin.clone(), meters.writer.clone(), Arc::clone(&memory.freshness));
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
@@ -252,6 +275,7 @@ fn start_writer(
         bell: bell.clone(),
         failing: Arc::clone(&failing),
         bulletin: bulletin.clone(),
+        freshness: Arc::clone(&freshness),
         meters: meters.clone(),
     }))
 }

@@ -17,6 +17,7 @@ use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::faults::{FaultPoint, Faults};
 use crate::guard::DeathBell;
+use crate::memory::Freshness;
 use crate::message::WriteOp;
 use crate::meters::WriterMeters;
 
@@ -77,6 +78,8 @@ pub(crate) enum Job {
     Commit(Vec<Box<dyn QueuedWrite>>),
     /// Move the write-ahead log into the database file.
     Checkpoint,
+    /// Look whether other processes changed the database.
+    Look,
 }
 
 impl Message for Job {
@@ -101,6 +104,8 @@ pub(crate) struct Writer {
     pub(crate) failing: Arc<AtomicBool>,
     /// Where news of a commit are put up.
     pub(crate) bulletin: Bulletin,
+    /// Where changes are told of, for what is kept in memory.
+    pub(crate) freshness: Arc<Freshness>,
     pub(crate) meters: WriterMeters,
 }
 
@@ -131,6 +136,14 @@ impl Writer {
                 let log_emptied = self.connect()?.checkpoint()?;
                 self.meters.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
                 Ok(Done { log_emptied, ..Done::default() })
+            }
+            Job::Look => {
+                let moment = Instant::now();
+                if self.connect()?.others_wrote()? {
+                    self.freshness.tell_of_others();
+                }
+                self.freshness.looked(moment);
+                Ok(Done::default())
             }
         }
     }
@@ -179,17 +192,24 @@ impl Writer {
     fn commit_once(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         let fault = |point| faults.at(point).map_or(Ok(()), Err);
-        let bulletin = self.bulletin.clone();
+        let (bulletin, freshness) = (self.bulletin.clone(), Arc::clone(&self.freshness));
         let connection = self.connect()?;
         let outcome = (|| {
             fault(FaultPoint::Begin)?;
+            let moment = Instant::now();
             let mut transaction = connection.begin()?;
+            if transaction.others_wrote {
+                freshness.tell_of_others();
+            }
+            freshness.looked(moment);
             let mut sound = true;
             for (position, op) in batch.iter_mut().enumerate() {
                 sound &= apply_in_savepoint(&mut transaction, op, || fault(FaultPoint::Apply(position)))?;
             }
             fault(FaultPoint::Commit)?;
-            bulletin.publish(&transaction.commit()?);
+            let (news, changes) = transaction.commit()?;
+            freshness.tell(&changes);
+            bulletin.publish(&news);
             Ok(sound)
         })();
         // After a panic or an engine failure nobody knows what the connection remembers: take a new one.
@@ -205,9 +225,13 @@ impl Writer {
     }
 
     fn connect(&mut self) -> Result<&mut WriteConnection, StoreError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.engine.writer()?,
+        let connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let connection = self.engine.writer()?;
+            // The one before may have committed without being able to say so.
+            self.freshness.tell_of_others();
+            connection
         };
         Ok(self.connection.insert(connection))
     }

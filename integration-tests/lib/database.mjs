@@ -72,6 +72,30 @@ export async function tamperWithAuditLog(file, sql) {
   for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true });
 }
 
+/** Looks into a database file, or changes it when `keep` says so. Returns what `look` returns. */
+export async function openDatabase(file, look, { keep = false } = {}) {
+  let found;
+  await withDatabase(file, async (db) => {
+    found = await look(db);
+    if (keep) writeFileSync(file, Buffer.from(db.export()));
+  });
+  return found;
+}
+
+/** Makes a database file out of nothing. Returns what `make` returns. */
+export async function createDatabase(file, make) {
+  engine ??= await initSqlJs();
+  const db = new engine.Database();
+  try {
+    const made = make(db);
+    for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
+    writeFileSync(file, Buffer.from(db.export()), { mode: 0o600 });
+    return made;
+  } finally {
+    db.close();
+  }
+}
+
 async function withDatabase(file, look) {
   engine ??= await initSqlJs();
   const bytes = readFileSync(file);
@@ -81,7 +105,7 @@ async function withDatabase(file, look) {
   bytes[19] = 1;
   const db = new engine.Database(bytes);
   try {
-    look(db);
+    await look(db);
   } finally {
     db.close();
   }

@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { watch } from './api-document.mjs';
 import { FakeClock } from './clock.mjs';
 import { leaksInBytes, leaksInLog } from './journal.mjs';
 import { until, within } from './until.mjs';
@@ -85,6 +86,7 @@ export class Gatehouse {
       throw new Error(`${error.message}\n${this.tail()}`, { cause: error });
     }
     this.port = new URL(this.url).port;
+    await watch(this.url);
   }
 
   /** The process id, for a look at /proc. */

@@ -2,6 +2,7 @@
 // unless the caller brings an agent. Everything that crosses the wire goes through the journal.
 
 import http from 'node:http';
+import { checkAnswer } from './api-document.mjs';
 import { harvest, harvestUrl, rememberRequest, rememberSecret } from './journal.mjs';
 
 /**
@@ -80,6 +81,7 @@ export async function readAnswer(url, method, incoming) {
     if (name.includes('gatehouse')) rememberSecret(`cookie ${name}`, value);
   }
   rememberRequest({ method, url: answer.url, status: answer.status, requestId: answer.requestId });
+  checkAnswer(method, answer.url, answer);
   return answer;
 }
 

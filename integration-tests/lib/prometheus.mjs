@@ -1,11 +1,15 @@
 // /metrics as a Prometheus server reads it.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './gatehouse.mjs';
 import { request } from './http.mjs';
+import { until } from './until.mjs';
 
 const TOOLS = process.env.PROMETHEUS_TOOLS ?? fileURLToPath(new URL('../../target/tools/prometheus/usr/bin', import.meta.url));
 
@@ -76,4 +80,39 @@ function readLabels(text, line) {
   const found = [...text.matchAll(LABEL)];
   assert.equal(found.reduce((length, [whole]) => length + whole.length, 0), text.length, `labels of ${line}`);
   return Object.fromEntries(found.map(([, name, value]) => [name, value]));
+}
+
+/** A real Prometheus server that scrapes one service, with these alert rules. */
+export class Prometheus {
+  static async start(target, rules) {
+    const self = new Prometheus();
+    self.dir = mkdtempSync(path.join(os.tmpdir(), 'prometheus-'));
+    self.url = `http://127.0.0.1:${await freePort()}`;
+    copyFileSync(rules, path.join(self.dir, 'alerts.yml'));
+    const every = { scrape_interval: '1s', evaluation_interval: '1s' };
+    const config = { global: every, rule_files: ['alerts.yml'], scrape_configs: [{ job_name: 'gatehouse', static_configs: [{ targets: [target] }] }] };
+    writeFileSync(path.join(self.dir, 'prometheus.yml'), JSON.stringify(config)); // JSON is YAML
+    const args = ['--config.file=prometheus.yml', `--web.listen-address=${new URL(self.url).host}`, '--storage.tsdb.path=data', '--log.level=error'];
+    self.child = spawn(tool('prometheus'), args, { cwd: self.dir, stdio: 'ignore' });
+    await until('Prometheus is ready', async () => (await request(`${self.url}/-/ready`).catch(() => ({}))).status === 200);
+    return self;
+  }
+
+  /** The data of an answer of its API. Fails when it refuses. */
+  async get(target) {
+    const { status, json } = await request(this.url + target);
+    assert.equal(status, 200, `${target}: ${json?.error}`);
+    return json.data;
+  }
+
+  async query(query) {
+    return (await this.get(`/api/v1/query?query=${encodeURIComponent(query)}`)).result;
+  }
+
+  async stop() {
+    const ended = once(this.child, 'close');
+    this.child.kill();
+    await ended;
+    rmSync(this.dir, { recursive: true, force: true });
+  }
 }

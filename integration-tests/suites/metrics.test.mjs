@@ -2,12 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { APP, WEB, address, appParameters, deviceCode, obtainCode, pkce, poll, refresh, signIn, signInThrough, webSignIn, whoAmI } from '../lib/flows.mjs';
 import { freePort } from '../lib/gatehouse.mjs';
 import { request } from '../lib/http.mjs';
 import { lastRequests, leaksInLog, secretCount } from '../lib/journal.mjs';
-import { promtool, scrape } from '../lib/prometheus.mjs';
+import { Prometheus, promtool, scrape } from '../lib/prometheus.mjs';
 import { scenario } from '../lib/stage.mjs';
+import { until } from '../lib/until.mjs';
 
 const ADA = { email: 'ada.lovelace@example.test', name: 'Ada Lovelace' };
 const TOKEN = randomBytes(48).toString('base64');
@@ -118,7 +122,7 @@ scenario('a thousand addresses make no series, and nobody is in the text', async
   const [counted] = growth(before, after, [['gatehouse_http_request_seconds_count']]);
   assert.equal(counted, all + 1, 'all of them, and a scrape');
 
-  for (const somebodys of ['demo', 'ada', 'lovelace', 'example', '127.0.0.1', code]) {
+  for (const somebodys of ['demo', 'ada.', 'lovelace', 'example', '127.0.0.1', code]) {
     const labels = after.text.split('\n').filter((line) => !line.startsWith('#')).join('\n').toLowerCase();
     assert(!labels.includes(somebodys.toLowerCase()), somebodys);
   }
@@ -138,4 +142,51 @@ scenario('a deployment shows its figures at an address of their own, to who has 
   const { text } = await scrape(`${own}/metrics`, { bearer: TOKEN });
   assert.deepEqual(await promtool(['check', 'metrics'], text), { code: 0, output: '' });
   assert(!server.logs().some((line) => line.includes(TOKEN)), 'the token is in no log line');
+});
+
+const DOCKER = fileURLToPath(new URL('../../docker/', import.meta.url));
+const OPERATIONS = fileURLToPath(new URL('../../docs/operations.md', import.meta.url));
+
+/** Every query of the dashboard, Grafana's variables replaced as Grafana does. */
+function queries(dashboard) {
+  const panels = dashboard.panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
+  const written = panels.flatMap((panel) => panel.targets ?? []).map((target) => target.expr);
+  const variables = dashboard.templating.list.map((variable) => /^label_values\((.+), \w+\)$/.exec(variable.query.query)?.[1]).filter(Boolean);
+  return [...written, ...variables].map((query) => query.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*'));
+}
+
+/** The metrics that a query or a rule names. */
+const named = (text) => new Set(text.match(/\b(?:gatehouse|process)_[a-z_]+/g));
+
+scenario('the dashboard and the alerts name only what is there, and a real Prometheus understands both', async (stage) => {
+  const dashboard = JSON.parse(readFileSync(path.join(DOCKER, 'grafana/dashboards/gatehouse.json'), 'utf8'));
+  const alerts = readFileSync(path.join(DOCKER, 'prometheus/alerts.yml'), 'utf8');
+  for (const args of [['check', 'config', 'prometheus.yml'], ['check', 'rules', '--lint=all', '--lint-fatal', 'alerts.yml'], ['test', 'rules', 'alerts.test.yml']]) {
+    const { code, output } = await promtool(args.map((arg) => (arg.endsWith('.yml') ? path.join(DOCKER, 'prometheus', arg) : arg)));
+    assert.equal(code, 0, output);
+  }
+
+  const server = await stage.gatehouse();
+  await signIn(server, 'dev', ADA);
+  const names = (await scrape(`${server.url}/metrics`)).names();
+  const asked = queries(dashboard);
+  assert(asked.length > 60, `${asked.length} queries`);
+  for (const name of [...named(asked.join('\n')), ...named(alerts)]) assert(names.has(name), `no metric ${name}`);
+
+  const prometheus = await Prometheus.start(new URL(server.url).host, path.join(DOCKER, 'prometheus/alerts.yml'));
+  try {
+    await until('it has been scraped twice', async () => Number((await prometheus.query('count_over_time(up[1m])'))[0]?.value[1]) >= 2);
+    assert.deepEqual((await prometheus.query('up{job="gatehouse"}')).map(({ value }) => value[1]), ['1']);
+    for (const query of asked) await prometheus.query(query); // fails when it is refused
+    const rules = await prometheus.get('/api/v1/rules');
+    const all = rules.groups.flatMap((group) => group.rules);
+    assert.deepEqual(all.filter((rule) => rule.health === 'err'), []);
+    // None of them is pending or firing while all is well.
+    assert.deepEqual(all.filter((rule) => rule.state !== 'inactive').map((rule) => rule.name), []);
+  } finally {
+    await prometheus.stop();
+  }
+
+  const explained = readFileSync(OPERATIONS, 'utf8').match(/^\| `(Gatehouse\w+)` /gm).map((row) => row.slice(3, -2));
+  assert.deepEqual(explained.sort(), alerts.match(/(?<=- alert: )\w+/g).sort(), 'docs/operations.md explains every alert');
 });

@@ -48,7 +48,7 @@ pub async fn unlink(
         org_id: subject.org_id,
         user_id: subject.user_id,
         audit: audit_context(&app, &request, Some(&subject)),
-        user_public_id: subject.user_public_id,
+        user_public_id: subject.user_public_id.clone(),
         provider: provider.into_inner(),
     };
     app.store.write(unlink).await.map_err(|error| {

@@ -10,6 +10,7 @@
 //! DELETE /api/user/identities/{provider}         -> identities::unlink
 //! ```
 
+pub mod api;
 pub mod consents;
 pub mod identities;
 
@@ -30,20 +31,20 @@ use crate::state::{App, rfc3339};
 const NAME_LENGTH: usize = 100;
 
 #[derive(Serialize)]
-struct User {
-    id: String,
-    email: Option<String>,
-    name: Option<String>,
-    avatar_url: Option<String>,
-    org: String,
-    service: String,
+struct User<'s> {
+    id: &'s str,
+    email: Option<&'s str>,
+    name: Option<&'s str>,
+    avatar_url: Option<&'s str>,
+    org: &'s str,
+    service: &'s str,
     is_platform_owner: bool,
     created_at: String,
 }
 
 /// `GET /api/user`
 pub async fn user(call: Call<SignedIn>) -> HttpResponse {
-    HttpResponse::Ok().json(view(call.caller.subject))
+    HttpResponse::Ok().json(view(&call.caller.subject))
 }
 
 /// `PATCH /api/user`. An address changes only to one that an account of the user at a provider proves.
@@ -66,7 +67,11 @@ pub async fn change(
         audit: audit_context(&app, &request, Some(&subject)),
     };
     let profile = app.store.write(change).await.map_err(|error| Error::from_op(error, refused))?;
-    Ok(HttpResponse::Ok().json(view(Subject { name: profile.name, email: profile.email, ..subject })))
+    Ok(HttpResponse::Ok().json(User {
+        name: profile.name.as_deref(),
+        email: profile.email.as_deref(),
+        ..view(&subject)
+    }))
 }
 
 fn address(fields: &mut Fields) -> Option<String> {
@@ -91,15 +96,15 @@ fn refused(refusal: ProfileRefusal) -> Error {
     }
 }
 
-fn view(subject: Subject) -> User {
-    let of_service = |value: String| if subject.is_platform { String::new() } else { value };
+fn view(subject: &Subject) -> User<'_> {
+    let of_service = |slug| if subject.is_platform { "" } else { slug };
     User {
-        id: subject.user_public_id,
-        email: subject.email,
-        name: subject.name,
-        avatar_url: subject.avatar_url,
-        org: of_service(subject.org_slug),
-        service: of_service(subject.service_slug),
+        id: &subject.user_public_id,
+        email: subject.email.as_deref(),
+        name: subject.name.as_deref(),
+        avatar_url: subject.avatar_url.as_deref(),
+        org: of_service(subject.org_slug.as_str()),
+        service: of_service(&subject.service_slug),
         is_platform_owner: subject.is_platform && subject.is_platform_owner,
         created_at: rfc3339(subject.user_created_at),
     }

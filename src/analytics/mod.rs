@@ -17,6 +17,7 @@
 //! A range is `start_date` and `end_date`, days of UTC, both included, at most 366 of them; the last 30 days without.
 //! Events and counts are written by the operations that they tell of, see `gatehouse_actors::data::login_events`.
 
+pub mod api;
 mod csv;
 pub mod export;
 pub mod handlers;

@@ -8,6 +8,7 @@
 //! Both take `action target_type target_id user_id start_date end_date` and `page`/`limit` or `offset`. Entries are
 //! written by the operations that they tell of, see `gatehouse_actors::data::audit`.
 
+pub mod api;
 pub mod handlers;
 mod rules;
 mod view;

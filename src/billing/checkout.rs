@@ -61,7 +61,7 @@ pub async fn checkout(app: Data<App>, request: HttpRequest, call: Call<ServiceUs
             org_id: subject.org_id,
         },
         labels,
-        email: subject.email,
+        email: subject.email.clone(),
     };
     let url = open(&app, http_client(&request)?, &buyer, &wish).await?;
     Ok(HttpResponse::Ok().json(json!({ "url": url })))
@@ -92,7 +92,7 @@ pub async fn organization_checkout(app: Data<App>, request: HttpRequest, call: A
             ("organization_id".to_owned(), organization.public_id),
             ("tier_id".to_owned(), wish.wanted.clone()),
         ]),
-        email: call.caller.subject.email,
+        email: call.caller.subject.email.clone(),
     };
     let url = open(&app, http_client(&request)?, &buyer, &wish).await?;
     Ok(HttpResponse::Ok().json(json!({ "url": url })))

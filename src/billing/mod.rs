@@ -13,6 +13,7 @@
 //! ```
 
 pub mod accounts;
+pub mod api;
 pub mod checkout;
 pub mod handlers;
 pub mod operations;

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod audit;
+mod backup;
 mod billing;
 mod check_config;
 mod dev;
@@ -62,12 +63,16 @@ enum Command {
     Analytics(analytics::Arguments),
     /// Prove the audit log
     Audit(audit::Arguments),
+    /// Copy the database to a file, also while the service runs
+    Backup(backup::BackupArguments),
     /// Compare subscriptions with Stripe, or apply its events once more
     Billing(billing::Arguments),
     /// Help for developers; needs a server in dev mode
     Dev(dev::Arguments),
     /// List, rotate or retire the keys that sign tokens
     Keys(keys::Arguments),
+    /// Put a backup in the place of the database; stop the service first
+    Restore(backup::RestoreArguments),
     /// Seal stored secrets anew after one of the keys that seal them changed
     Secrets(secrets::Arguments),
     /// Print the version
@@ -156,9 +161,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Login(arguments) => login::run(&arguments),
         Command::Analytics(arguments) => analytics::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Backup(arguments) => backup::back_up(&arguments),
         Command::Billing(arguments) => billing::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Restore(arguments) => backup::restore(&arguments),
         Command::Secrets(arguments) => secrets::run(&arguments),
         Command::Version => print(&format_args!("gatehouse {}\n", env!("CARGO_PKG_VERSION"))),
     }

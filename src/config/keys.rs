@@ -112,6 +112,14 @@ keys! {
         "Stripe's API, or a stand-in for tests.";
     BILLING_PAST_DUE_GRACE_DAYS: plain, "`7`",
         "How many days a subscription whose payment failed still grants its plan, from 0 to 90.";
+    BACKUP_FOLDER: plain, "no backups are made",
+        "The folder that backups are made in while the service runs, such as `/var/backups/gatehouse`: see [Backups](backup.md).";
+    BACKUP_INTERVAL_HOURS: plain, "`24`",
+        "How old the newest backup becomes before another is made, from 1 to 720.";
+    BACKUP_KEEP: plain, "`7`",
+        "How many backups are kept in `BACKUP_FOLDER`, from 1 to 1000.";
+    BACKUP_KEY: secret, "backups are not encrypted",
+        "Encrypts backups: base64 of 32 bytes. Keep it where neither the backups nor the database are.";
     METRICS_ADDR: plain, "`/metrics` is at the service's own port for who presents `METRICS_TOKEN`, and nowhere without one (dev mode: open)",
         "The address and port where alone `/metrics` is, such as `127.0.0.1:9464`. Other than loopback only with `METRICS_TOKEN`.";
     METRICS_TOKEN: secret, "none",

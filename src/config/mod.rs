@@ -5,6 +5,7 @@
 //!                              every complaint on the way -> Problems, shown all at once
 //! ```
 
+pub mod backup;
 pub mod billing;
 mod clients;
 mod dev_secrets;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use backup::BackupSettings;
 use billing::BillingSettings;
 use mail::MailSettings;
 use problems::Wrong;
@@ -131,6 +133,8 @@ pub struct Config {
     pub login_event_retention_days: i64,
     /// The platform's Stripe account.
     pub billing: BillingSettings,
+    /// Backups.
+    pub backup: BackupSettings,
     /// Where figures are shown, and to whom.
     pub metrics: MetricsSettings,
     /// What is logged, and how.
@@ -177,6 +181,7 @@ impl Config {
         let login_event_retention_days =
             reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
         let billing = billing::read(reader);
+        let backup = backup::read(reader, source.folder(), encryption_keys.as_deref());
         let metrics = read_metrics(reader, mode);
         let log = read_log(reader);
 
@@ -202,6 +207,7 @@ impl Config {
             mail,
             login_event_retention_days,
             billing,
+            backup,
             metrics,
             log,
         };

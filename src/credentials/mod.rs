@@ -9,6 +9,7 @@
 //! ```
 //! What is saved here is used by [`crate::http::connection`] from the next request on. The secret never leaves again.
 
+pub mod api;
 pub mod handlers;
 mod rules;
 mod view;

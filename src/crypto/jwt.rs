@@ -19,6 +19,7 @@ pub use super::claims::{AccessClaims, Audience, ClientClaims, Confirmation, IdCl
 use super::sealed::Sealer;
 pub use super::signing_key::KeyError;
 use super::signing_key::SigningKey;
+use super::verified::{Proof, Verified};
 
 /// The largest token that is looked at, in bytes.
 const MAX_TOKEN_LENGTH: usize = 8 * 1024;
@@ -81,6 +82,7 @@ impl Dated {
 pub struct SigningKeys {
     clock: Arc<dyn Clock>,
     loaded: RwLock<Arc<Vec<Dated>>>,
+    verified: Verified,
 }
 
 fn open_all(sealer: &Sealer, stored: &[SealedSigningKey]) -> Result<Arc<Vec<Dated>>, KeyError> {
@@ -99,13 +101,16 @@ impl SigningKeys {
         sealer: &Sealer,
         stored: &[SealedSigningKey],
     ) -> Result<Self, KeyError> {
-        Ok(Self { clock, loaded: RwLock::new(open_all(sealer, stored)?) })
+        let loaded = RwLock::new(open_all(sealer, stored)?);
+        Ok(Self { clock, loaded, verified: Verified::default() })
     }
 
     /// Takes what is stored now instead of what was. On an error everything stays as it is.
     pub fn reload(&self, sealer: &Sealer, stored: &[SealedSigningKey]) -> Result<(), KeyError> {
         let opened = open_all(sealer, stored)?;
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = opened;
+        // What a key that was withdrawn signed is genuine no longer.
+        self.verified.forget();
         Ok(())
     }
 
@@ -139,22 +144,33 @@ impl SigningKeys {
 
     /// Checks the signature of an access token and that it was issued by `issuer`. Not whether it expired, and not
     /// whether its session lives: the caller has the clock and the store.
-    pub fn verify_access_token(&self, issuer: &str, token: &str) -> Result<AccessClaims, InvalidToken> {
-        let now = self.clock.now();
+    ///
+    /// What was proved once is remembered until the token expires: the same bytes under the same keys.
+    pub fn verify_access_token(&self, issuer: &str, token: &str) -> Result<Arc<AccessClaims>, InvalidToken> {
+        if token.len() > MAX_TOKEN_LENGTH {
+            return Err(InvalidToken);
+        }
+        let (now, proof, keys_then) = (self.clock.now(), Proof::of(issuer, token), self.verified.keys());
+        if let Some(claims) = self.verified.find(&proof, now) {
+            return Ok(claims);
+        }
         // RFC 9068, section 4: the type must be checked, or an id_token would pass for an access token.
-        let claims: AccessClaims = self.verify(TokenType::Access, token, |dated| {
+        let (claims, good_until): (AccessClaims, _) = self.verify(TokenType::Access, token, |dated| {
             dated.key.algorithm == SigningAlgorithm::Es256 && dated.is_published(now)
         })?;
         if claims.iss != issuer || claims.token_use != "access" {
             return Err(InvalidToken);
         }
+        let claims = Arc::new(claims);
+        let until = good_until.unwrap_or(Millis::MAX).min(claims.exp.saturating_mul(1000));
+        self.verified.keep(proof, &claims, until, keys_then);
         Ok(claims)
     }
 
     /// The same for the token of a service that acts for itself.
     pub fn verify_client_token(&self, issuer: &str, token: &str) -> Result<ClientClaims, InvalidToken> {
         let now = self.clock.now();
-        let claims: ClientClaims = self.verify(TokenType::Access, token, |dated| {
+        let (claims, _): (ClientClaims, _) = self.verify(TokenType::Access, token, |dated| {
             dated.key.algorithm == SigningAlgorithm::Es256 && dated.is_published(now)
         })?;
         let own = claims.iss == issuer && claims.token_use == "access" && claims.sub == claims.client_id;
@@ -164,17 +180,18 @@ impl SigningKeys {
     /// Checks that an `id_token` was made here. Expired or not, and also with a key that is retired by age: as a hint
     /// it names somebody, it opens nothing (OpenID Connect Core, section 3.1.2.1).
     pub fn verify_id_token(&self, issuer: &str, token: &str) -> Result<IdClaims, InvalidToken> {
-        let claims: IdClaims = self.verify(TokenType::Id, token, |_| true)?;
+        let (claims, _): (IdClaims, _) = self.verify(TokenType::Id, token, |_| true)?;
         if claims.iss == issuer { Ok(claims) } else { Err(InvalidToken) }
     }
 
-    /// Checks form, type and signature, with a key that `is_good`.
+    /// Checks form, type and signature, with a key that `is_good`. Returns the claims, and until when the key is
+    /// published; none for the newest.
     fn verify<T: DeserializeOwned>(
         &self,
         token_type: TokenType,
         token: &str,
         is_good: impl Fn(&Dated) -> bool,
-    ) -> Result<T, InvalidToken> {
+    ) -> Result<(T, Option<Millis>), InvalidToken> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(InvalidToken);
         }
@@ -184,7 +201,7 @@ impl SigningKeys {
         let header: OwnHeader = serde_json::from_slice(&decode(header)?).map_err(|_| InvalidToken)?;
         let keys = self.loaded();
         let named = keys.iter().find(|dated| dated.key.key_id == header.kid && is_good(dated));
-        let key = &named.ok_or(InvalidToken)?.key;
+        let Dated { key, signs_until, .. } = named.ok_or(InvalidToken)?;
         if header.typ != token_type.name() || header.alg != key.algorithm.as_str() {
             return Err(InvalidToken);
         }
@@ -192,7 +209,8 @@ impl SigningKeys {
         if !key.verifies(message.as_bytes(), &signature) {
             return Err(InvalidToken);
         }
-        serde_json::from_slice(&claims).map_err(|_| InvalidToken)
+        let claims = serde_json::from_slice(&claims).map_err(|_| InvalidToken)?;
+        Ok((claims, signs_until.map(|end| end + KEY_OVERLAP)))
     }
 
     /// The published key set (RFC 7517, section 5): public members only, of every key that signs, will sign, or signed
@@ -276,7 +294,9 @@ mod tests {
     fn a_signed_token_reads_back() {
         let keys = keys();
         let token = keys.sign(TokenType::Access, &claims()).unwrap();
-        assert_eq!(keys.verify_access_token("https://id.test", &token), Ok(claims()));
+        for _ in 0..2 {
+            assert_eq!(keys.verify_access_token("https://id.test", &token), Ok(Arc::new(claims())));
+        }
         assert_eq!(keys.verify_access_token("https://other.test", &token), Err(InvalidToken));
     }
 

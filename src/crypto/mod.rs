@@ -12,3 +12,4 @@ pub mod sealed;
 pub mod signing_key;
 pub mod thumbprint;
 pub mod token;
+mod verified;

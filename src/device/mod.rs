@@ -10,5 +10,6 @@
 //! tenants with a page of their own: POST /auth/device/verify -> handlers::verify
 //! ```
 
+pub mod api;
 pub mod handlers;
 mod view;

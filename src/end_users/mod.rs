@@ -7,5 +7,6 @@
 //! DELETE /{org}/users/{id}           -> erase      personal data goes, counts stay
 //! ```
 
+pub mod api;
 pub mod handlers;
 mod view;

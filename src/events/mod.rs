@@ -9,6 +9,7 @@
 //! A cursor is the id of the last event seen. Events are numbered per organization by the one writer, so a reader who
 //! goes on from a cursor misses nothing and sees nothing twice, also while writes go on.
 
+pub mod api;
 pub mod handlers;
 mod rules;
 mod stream;

@@ -2,16 +2,18 @@
 //! everywhere at once: the caller types, userinfo, introspection, revocation.
 //!
 //! ```text
-//! text -> genuine: signature, header, issuer, times (pure, our clock)
-//!      -> judge:   one read: session, user, service, organization, revoked or not
+//! text -> genuine: signature, header, issuer (remembered), times (our clock)
+//!      -> judge:   one question: session, user, service, organization, revoked or not
 //!      -> admit:   at a door of ours: the audience, and a proof when the token is bound to a key
 //! ```
+
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::access_tokens::{AccessTokenStanding, JtiRevoked, TokenStanding};
 use gatehouse_actors::data::client_registration::AuthMethod;
-use gatehouse_actors::data::client_secrets::ClientSecretHash;
+use gatehouse_actors::data::client_secrets::ClientSecretById;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use gatehouse_actors::data::sessions::Subject;
 use gatehouse_actors::error::StoreError;
@@ -28,9 +30,9 @@ const FUTURE_LEEWAY: i64 = 60;
 /// A token that opens doors at this moment.
 pub struct Judged {
     /// What the token says.
-    pub claims: AccessClaims,
+    pub claims: Arc<AccessClaims>,
     /// The session behind it and everything about it, as it is now.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
 }
 
 /// Why a token opens nothing.
@@ -81,7 +83,7 @@ impl From<Refused> for Error {
 }
 
 /// Whether the token was made here and its time is now. Says nothing of its session.
-pub fn genuine(app: &App, token: &str) -> Result<AccessClaims, Void> {
+pub fn genuine(app: &App, token: &str) -> Result<Arc<AccessClaims>, Void> {
     let claims = app.signing_keys.verify_access_token(&app.base_url, token).map_err(|_| Void::NotGenuine)?;
     let now = app.clock.now().div_euclid(1000);
     if claims.exp <= now {
@@ -97,11 +99,11 @@ pub fn genuine(app: &App, token: &str) -> Result<AccessClaims, Void> {
 pub async fn judge(app: &App, token: &str) -> Result<Judged, Refused> {
     let claims = genuine(app, token).map_err(Refused::Void)?;
     let question = AccessTokenStanding { session_public_id: claims.sid.clone(), jti: claims.jti.clone() };
-    let standing = app.store.read(question).await.map_err(|error| Refused::Unknown(error.into()))?;
+    let standing = app.store.recall(question).await.map_err(|error| Refused::Unknown(error.into()))?;
     let standing = standing.ok_or(Refused::Void(Void::Ended))?;
     stands(&claims, &standing, app.clock.now()).map_err(Refused::Void)?;
     app.last_used.used(&app.store, standing.subject.session_id, app.clock.now());
-    Ok(Judged { claims, subject: standing.subject })
+    Ok(Judged { claims, subject: Arc::clone(&standing.subject) })
 }
 
 /// The same for who wants a door of ours opened: the token must be for us, and beside it a proof when it is bound to a key.
@@ -121,7 +123,7 @@ pub async fn admit(
 
 /// Whether the token of a service that acts for itself stands at this moment: with the service, its organization and the
 /// credential that it was issued under.
-pub async fn judge_client(app: &App, token: &str) -> Result<(ClientClaims, Service), Refused> {
+pub async fn judge_client(app: &App, token: &str) -> Result<(ClientClaims, Arc<Service>), Refused> {
     let void = |void| Refused::Void(void);
     let unknown = |error: StoreError| Refused::Unknown(error.into());
     let claims =
@@ -138,14 +140,15 @@ pub async fn judge_client(app: &App, token: &str) -> Result<(ClientClaims, Servi
         return Err(void(Void::Ended));
     }
     let question = ServiceByClientId { client_id: claims.client_id.clone() };
-    let service = app.store.read(question).await.map_err(unknown)?.ok_or(void(Void::Ended))?;
+    let service = app.store.recall(question).await.map_err(unknown)?.ok_or(void(Void::Ended))?;
     if !service.is_active() {
-        return Err(void(Void::NotActive(service.org_status)));
+        return Err(void(Void::NotActive(service.org_status.clone())));
     }
     let works = match Credential::parse(&claims.client_credential) {
         Some(Credential::Secret(id)) => {
-            let question = ClientSecretHash { id, service_id: service.id, now };
-            app.store.read(question).await.map_err(unknown)?.is_some() && service.auth_method.uses_secret()
+            let question = ClientSecretById { id, service_id: service.id };
+            let secret = app.store.recall(question).await.map_err(unknown)?;
+            secret.is_some_and(|secret| secret.works(now)) && service.auth_method.uses_secret()
         }
         Some(Credential::Key(thumbprint)) => {
             service.auth_method == AuthMethod::PrivateKeyJwt && client::has_key(&service, &thumbprint)

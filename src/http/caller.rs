@@ -2,6 +2,7 @@
 //! in, so that 401 always comes before 400.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -46,7 +47,7 @@ impl Caller for Anonymous {
 /// The holder of a genuine access token that has not expired, whether or not its session lives.
 pub struct TokenHolder {
     /// What the token says.
-    pub claims: AccessClaims,
+    pub claims: Arc<AccessClaims>,
 }
 
 impl Caller for TokenHolder {
@@ -68,7 +69,7 @@ impl Caller for TokenHolder {
 /// Any signed-in user: a genuine token, a live session, an active organization.
 pub struct SignedIn {
     /// The session and everything about it, as it is now.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
 }
 
 impl Caller for SignedIn {
@@ -120,7 +121,7 @@ impl Caller for Bearer {
 /// Somebody signed in to a service of an organization. A platform token is for no service.
 pub struct ServiceUser {
     /// The session.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
 }
 
 impl Caller for ServiceUser {

@@ -1,13 +1,14 @@
 //! The client of an OAuth request, authenticated when it is confidential (RFC 6749, section 2.3).
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatehouse_actors::data::client_registration::AuthMethod;
-use gatehouse_actors::data::client_secrets::ClientSecretHash;
+use gatehouse_actors::data::client_secrets::ClientSecretById;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
 
@@ -70,13 +71,13 @@ pub fn has_key(service: &Service, named: &str) -> bool {
 /// A client, and how it proved who it is; not at all when it is public.
 pub struct Authenticated {
     /// The client.
-    pub service: Service,
+    pub service: Arc<Service>,
     /// What it proved itself with.
     pub credential: Option<Credential>,
 }
 
 /// Identifies the client: a public one by its name, a confidential one by its credential as well.
-pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Result<Service, Error> {
+pub async fn identify(app: &App, request: &HttpRequest, params: &Params) -> Result<Arc<Service>, Error> {
     authenticate(app, request, params).await.map(|client| client.service)
 }
 
@@ -119,8 +120,8 @@ pub async fn authenticate(app: &App, request: &HttpRequest, params: &Params) -> 
     Ok(Authenticated { service, credential })
 }
 
-async fn known(app: &App, client_id: String) -> Result<Service, Error> {
-    let service = app.store.read(ServiceByClientId { client_id }).await?;
+async fn known(app: &App, client_id: String) -> Result<Arc<Service>, Error> {
+    let service = app.store.recall(ServiceByClientId { client_id }).await?;
     service.ok_or_else(|| refused("The client_id is not known."))
 }
 
@@ -129,7 +130,7 @@ pub async fn identify_if_authenticated(
     app: &App,
     request: &HttpRequest,
     params: &Params,
-) -> Result<Option<Service>, Error> {
+) -> Result<Option<Arc<Service>>, Error> {
     let basic = request.headers().get(AUTHORIZATION).is_some_and(|header| {
         header.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
     });
@@ -196,9 +197,9 @@ async fn check_secret(
         })?;
     }
     if let Some(Presented { id, secret }) = parse(TokenKind::ClientSecret, text) {
-        let question = ClientSecretHash { id, service_id: service.id, now };
-        let expected = app.store.read(question).await?;
-        if expected.is_some_and(|expected| bool::from(sha256(&secret).ct_eq(&expected))) {
+        let known = app.store.recall(ClientSecretById { id, service_id: service.id }).await?;
+        let known = known.filter(|known| known.works(now));
+        if known.is_some_and(|known| bool::from(sha256(&secret).ct_eq(&known.hash))) {
             return Ok(id);
         }
     }

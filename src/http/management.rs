@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
@@ -17,7 +19,7 @@ use crate::state::App;
 /// Anybody signed in to the platform realm. A token made for a service never opens a management route.
 pub struct Administrator {
     /// The session.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
 }
 
 impl Caller for Administrator {
@@ -38,7 +40,7 @@ impl Caller for Administrator {
 /// Anybody, or somebody signed in to the platform realm: a token that is sent must be good.
 pub struct MaybeAdministrator {
     /// The session, if there is one.
-    pub subject: Option<Subject>,
+    pub subject: Option<Arc<Subject>>,
 }
 
 impl Caller for MaybeAdministrator {
@@ -56,7 +58,7 @@ impl Caller for MaybeAdministrator {
 /// A platform owner.
 pub struct PlatformOwner {
     /// The session.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
 }
 
 impl Caller for PlatformOwner {
@@ -119,7 +121,7 @@ impl OrganizationState for Active {
 /// Platform owners may read (audited) and never write here.
 pub struct OrganizationCaller<R, S = InAnyState> {
     /// The session.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
     /// The organization.
     pub organization: Organization,
     /// The role; none for a platform owner who is no member and reads.

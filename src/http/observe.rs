@@ -76,7 +76,7 @@ fn request_id(request: &ServiceRequest, app: Option<&App>) -> Rc<str> {
     };
     match (given.filter(harmless), app) {
         (Some(id), _) => id.into(),
-        (None, Some(app)) => app.random.uuid(app.clock.now()).into(),
+        (None, Some(app)) => app.random.label(app.clock.now()).into(),
         (None, None) => "".into(),
     }
 }

@@ -51,7 +51,7 @@ pub async fn create(
     // From BASE_URL, whatever the request's own headers say this host is called.
     let accept_url = format!("{}{}", app.base_url, accept_path(&token));
     let mail_queued = mail(&app, &invitation, &accept_url);
-    let inviter = caller.subject.into();
+    let inviter = (&*caller.subject).into();
     let body = Created { invitation: invitation.into(), inviter, token, accept_url, mail_queued };
     Ok(HttpResponse::Created().json(body))
 }
@@ -162,7 +162,7 @@ fn not_cancelled(reason: CancelRefusal) -> Error {
 pub async fn mine(app: Data<App>, call: Call<Administrator, Query>) -> Answer {
     let Page { limit, offset, .. } = Page::parse(&call.input.0)?;
     // Only a proved address is ever the subject's; without one nobody can have been meant.
-    let Some(email) = call.caller.subject.email else {
+    let Some(email) = call.caller.subject.email.clone() else {
         return Ok(HttpResponse::Ok().json(Vec::<InvitationBody>::new()));
     };
     let question = InvitationsForEmail { email, now: app.clock.now(), limit, offset };

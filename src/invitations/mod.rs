@@ -16,5 +16,6 @@
 //! A token is shown once, in the answer that made it and in the mail; the database has its hash.
 
 pub mod acceptance;
+pub mod api;
 pub mod handlers;
 mod view;

@@ -56,13 +56,13 @@ pub(super) struct Inviter {
     created_at: String,
 }
 
-impl From<Subject> for Inviter {
-    fn from(subject: Subject) -> Self {
+impl From<&Subject> for Inviter {
+    fn from(subject: &Subject) -> Self {
         Self {
-            id: subject.user_public_id,
-            email: subject.email,
-            name: subject.name,
-            avatar_url: subject.avatar_url,
+            id: subject.user_public_id.clone(),
+            email: subject.email.clone(),
+            name: subject.name.clone(),
+            avatar_url: subject.avatar_url.clone(),
             created_at: rfc3339(subject.user_created_at),
         }
     }

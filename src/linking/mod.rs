@@ -5,6 +5,8 @@
 //! POST /auth/link/confirm -> decide
 //! ```
 
+pub mod api;
+
 use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;

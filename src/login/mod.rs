@@ -25,6 +25,7 @@
 //! callback uses it up. Every answer to an app leaves through `answer`.
 
 mod answer;
+pub mod api;
 mod arrival;
 mod authorize;
 pub mod consent;

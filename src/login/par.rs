@@ -27,10 +27,9 @@ pub async fn push(
     call: Call<Anonymous, Form>,
 ) -> Result<HttpResponse, Error> {
     let params = call.input.0;
-    let mut service = client::identify(&app, &request, &params).await?;
-    if service.is_platform {
-        service.redirect_uris = app.platform_redirect_uris();
-    }
+    let service = client::identify(&app, &request, &params).await?;
+    let redirect_uris =
+        if service.is_platform { app.platform_redirect_uris() } else { service.redirect_uris.clone() };
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }
@@ -43,7 +42,7 @@ pub async fn push(
     }
     let key = dpop::proved_key(&app, &request, None)?;
     let params = with_key(&params, key)?;
-    let destination = request::destination(&service.redirect_uris, &params)?;
+    let destination = request::destination(&redirect_uris, &params)?;
     request::response_type(&params)?;
     authorize::check(&app, &service, &params, &destination)?;
     let parameters = json!(params.pairs()).to_string();

@@ -8,5 +8,6 @@
 //! POST /oauth/logout/confirm -> handlers::confirm -> SignOut (write) -> the app's page, or ours
 //! ```
 
+pub mod api;
 pub mod handlers;
 mod wish;

@@ -10,5 +10,6 @@
 //!
 //! The guard lets in whoever might be allowed; the operation looks again, inside the transaction.
 
+pub mod api;
 pub mod handlers;
 mod view;

@@ -5,6 +5,8 @@
 //! GET /.well-known/jwks.json -> jwks
 //! ```
 
+pub mod api;
+
 use actix_web::http::header::{CACHE_CONTROL, ContentType, ETag, EntityTag, IfNoneMatch};
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};

@@ -31,7 +31,7 @@ pub async fn register(
     call: Call<MaybeAdministrator, Fields>,
 ) -> Result<HttpResponse, Error> {
     let Call { caller: MaybeAdministrator { subject }, input: mut fields } = call;
-    let audit = audit_context(&app, &request, subject.as_ref());
+    let audit = audit_context(&app, &request, subject.as_deref());
     let slug = fields.required_text("slug", 100);
     if !slug.is_empty()
         && let Some(problem) = rules::slug_problem(&slug)
@@ -39,7 +39,7 @@ pub async fn register(
         fields.reject("slug", problem);
     }
     let name = fields.required_text("name", NAME_LENGTH);
-    let owner = first_owner(&app, subject.as_ref(), &mut fields);
+    let owner = first_owner(&app, subject.as_deref(), &mut fields);
     fields.finish()?;
     if subject.is_none() {
         pay_for_registration(&app, &request)?;

@@ -9,6 +9,7 @@
 //! A claim never happens behind anybody's back: it stands in the organization's audit log, the organization shows up
 //! in the claimant's list, and while it is pending they give it back by leaving it (see `members`).
 
+pub mod api;
 pub mod handlers;
 mod rules;
 mod view;

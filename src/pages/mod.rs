@@ -11,6 +11,7 @@
 //! chosen by links.
 
 pub mod assets;
+pub mod docs;
 mod headers;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 //! DELETE /api/platform/owners/{user_id}             -> demote    never the last, never oneself
 //! ```
 
+pub mod api;
 pub mod handlers;
 pub mod owners;
 pub mod tiers;

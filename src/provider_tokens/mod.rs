@@ -6,6 +6,8 @@
 //! The refresh token never leaves. A token is handed out after its receipt is committed, and not at all when the grant
 //! changed meanwhile: what was revoked between the two reads is not handed out.
 
+pub mod api;
+
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::provider_grants::{GrantChanged, GrantOfSession, RecordTokenRead};

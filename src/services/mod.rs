@@ -14,6 +14,7 @@
 //! DELETE /api/organizations/{org}/services/{svc}/plans/{plan}     -> plans::delete
 //! ```
 
+pub mod api;
 pub mod handlers;
 pub mod plans;
 mod registration;

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
 use gatehouse_actors::data::device_codes::{
-    DeviceCode, DeviceCodeBySecret, DeviceCodeStatus, DeviceRedemption, RedeemDeviceCode, RedeemRefusal,
+    DeviceCodeStatus, DeviceRedemption, PollDeviceCode, PolledDeviceCode, RedeemDeviceCode, RedeemRefusal,
 };
 use gatehouse_actors::data::login_events::NoteRefusedCode;
 use gatehouse_actors::data::services::Service;
@@ -116,11 +116,11 @@ pub(super) async fn device_code(
     let Presented { id, secret } =
         parse(TokenKind::DeviceCode, params.required("device_code")?).ok_or_else(unknown)?;
     let secret_hash = sha256(&secret);
-    let code = app.store.read(DeviceCodeBySecret { id, secret_hash }).await?;
-    let code = code.filter(|code| code.client_id == client.client_id).ok_or_else(unknown)?;
+    let code = app.store.read(PollDeviceCode { id, secret_hash }).await?;
+    let code = code.filter(|code| code.service_id == client.id).ok_or_else(unknown)?;
     let now = app.clock.now();
     // Before the state is looked at: of many polls at once only one may go on, the others are too fast.
-    app.pacing.poll(code.id, code.expires_at, now).map_err(|slow_down| {
+    app.pacing.poll(id, code.expires_at, now).map_err(|slow_down| {
         Error::new(Code::SlowDown, format!("Poll every {} seconds from now on.", slow_down.interval))
     })?;
     if !client.is_active() {
@@ -162,14 +162,11 @@ pub(super) async fn device_code(
 }
 
 /// Nobody decided yet, or nobody ever will.
-fn pending(code: &DeviceCode, now: i64) -> Error {
+fn pending(code: &PolledDeviceCode, now: i64) -> Error {
     if code.is_expired(now) {
-        expired()
-    } else if code.is_org_active() {
-        Error::new(Code::DeviceCodePending, "Nobody has decided yet. Keep polling.")
-    } else {
-        Error::new(Code::AccessDenied, "The organization is not active.")
+        return expired();
     }
+    Error::new(Code::DeviceCodePending, "Nobody has decided yet. Keep polling.")
 }
 
 fn expired() -> Error {

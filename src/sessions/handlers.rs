@@ -64,14 +64,15 @@ pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous,
     if key.is_none() && client.as_ref().is_some_and(|client| client.registration.dpop_bound_access_tokens) {
         return Err(dpop::needed());
     }
-    let granted = grants::refresh(&app, &request, &params, client.as_ref(), key).await;
+    let granted = grants::refresh(&app, &request, &params, client.as_deref(), key).await;
     let granted = app.meters.grants.count(Grant::RefreshToken, granted)?;
     Ok(HttpResponse::Ok().json(token_answer(&app, &granted)?))
 }
 
 /// `POST /api/auth/logout`
 pub async fn logout(app: Data<App>, call: Call<TokenHolder>) -> Answer {
-    let end = EndSession { public_id: call.caller.claims.sid, reason: "logout", now: app.clock.now() };
+    let end =
+        EndSession { public_id: call.caller.claims.sid.clone(), reason: "logout", now: app.clock.now() };
     app.store.write(end).await.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?;
     Ok(HttpResponse::NoContent().finish())
 }

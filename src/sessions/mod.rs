@@ -11,6 +11,7 @@
 //! DELETE /api/auth/sessions            -> own::end_others -> EndOtherSessions (write, audited)
 //! ```
 
+pub mod api;
 mod client_credentials;
 mod grants;
 pub mod handlers;

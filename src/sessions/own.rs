@@ -81,7 +81,7 @@ pub async fn end_others(app: Data<App>, request: HttpRequest, call: Call<SignedI
         owner: owner(&subject),
         kept: subject.session_id,
         audit: audit_context(&app, &request, Some(&subject)),
-        user_public_id: subject.user_public_id,
+        user_public_id: subject.user_public_id.clone(),
     };
     let ended = app.store.write(end).await;
     let ended = ended.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?;

@@ -27,7 +27,7 @@ pub async fn userinfo(call: Call<Bearer>) -> Answer {
         return Err(Error::new(Code::Forbidden, message).oauth("insufficient_scope"));
     }
     let mut body = claims::of_person(&judged.subject, &judged.claims.scope);
-    body.insert("sub".to_owned(), Value::from(judged.claims.sub));
+    body.insert("sub".to_owned(), Value::from(judged.claims.sub.as_str()));
     Ok(HttpResponse::Ok().json(body))
 }
 
@@ -120,7 +120,8 @@ async fn revoke_refresh_token(
 
 async fn revoke_access_token(app: &App, client: &Service, token: &str) -> Result<(), Error> {
     // RFC 7009, section 2.2: a token that opens nothing needs no revocation.
-    let of_person = genuine(app, token).map(|claims| (claims.client_id, claims.jti, claims.exp));
+    let of_person =
+        genuine(app, token).map(|claims| (claims.client_id.clone(), claims.jti.clone(), claims.exp));
     let of_client = || app.signing_keys.verify_client_token(&app.base_url, token);
     let named =
         of_person.ok().or_else(|| of_client().ok().map(|claims| (claims.client_id, claims.jti, claims.exp)));

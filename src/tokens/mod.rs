@@ -9,5 +9,6 @@
 //!   client -> whose token? -> one write: this access token, or the refresh token's session
 //! ```
 
+pub mod api;
 pub mod handlers;
 mod view;

@@ -15,6 +15,7 @@
 //! Events reach a webhook through the outbox, see [`crate::delivery`]. A delivery goes by the id of its event: a
 //! webhook gets every event once, and a replay sends the same again.
 
+pub mod api;
 pub mod deliveries;
 pub mod handlers;
 mod rules;

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future lives once, on its own stack")]
 
+mod api_document;
 mod authorize;
 mod callers;
 mod credentials;

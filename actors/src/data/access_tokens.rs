@@ -1,9 +1,12 @@
 //! Access tokens: they are not stored, but what makes one void is.
 
+use std::sync::Arc;
+
 use super::sessions::{Subject, select_subject};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
+use crate::memory::{Fact, Memory, Recall, Shelf};
 use crate::message::{ReadOp, WriteOp};
 use crate::{statements, values};
 
@@ -22,13 +25,13 @@ const KEPT_AFTER_EXPIRY: Millis = 2 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenStanding {
     /// The session behind it, ended or not.
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
     /// Whether this one token was revoked.
     pub is_revoked: bool,
 }
 
 /// How does a token stand that names this session and this id? None when there is no such session.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessTokenStanding {
     /// The `sid` claim.
     pub session_public_id: String,
@@ -43,7 +46,27 @@ impl ReadOp for AccessTokenStanding {
         let subject = tx.optional(SUBJECT_OF_TOKEN, values![&self.session_public_id], Subject::from_row)?;
         let Some(subject) = subject else { return Ok(None) };
         let is_revoked = tx.optional(IS_REVOKED, values![&self.jti], |_| Ok(()))?.is_some();
-        Ok(Some(TokenStanding { subject, is_revoked }))
+        Ok(Some(TokenStanding { subject: Arc::new(subject), is_revoked }))
+    }
+}
+
+impl Recall for AccessTokenStanding {
+    type Answer = TokenStanding;
+
+    fn facts(TokenStanding { subject, .. }: &TokenStanding) -> Vec<Fact> {
+        vec![
+            Fact::Session(subject.session_id),
+            Fact::User(subject.user_id),
+            Fact::Organization(subject.org_id),
+            Fact::Service(subject.service_id),
+            Fact::Plans,
+            Fact::Subscriptions,
+            Fact::RevokedTokens,
+        ]
+    }
+
+    fn shelf(memory: &Memory) -> &Shelf<Self> {
+        &memory.tokens
     }
 }
 
@@ -80,6 +103,7 @@ impl WriteOp for RevokeAccessToken {
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(), OpError<()>> {
         tx.execute(PURGE_REVOKED, values![self.now - KEPT_AFTER_EXPIRY])?;
         tx.execute(REVOKE_TOKEN, values![&self.jti, self.expires_at])?;
+        tx.changed(Fact::RevokedTokens);
         Ok(())
     }
 }

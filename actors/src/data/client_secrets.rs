@@ -12,6 +12,7 @@ use super::sessions;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
+use crate::memory::{Fact, Memory, Recall, Shelf};
 use crate::message::{ReadOp, WriteOp};
 use crate::{statements, values};
 
@@ -21,8 +22,7 @@ pub const SECRET_GRACE: Millis = 24 * 60 * 60 * 1000;
 const MAX_SECRETS: i64 = 5;
 
 statements! {
-    SECRET_HASH = "SELECT secret_hash FROM client_secrets WHERE id = $1 AND service_id = $2 \
-        AND (expires_at IS NULL OR expires_at > $3)";
+    SECRET = "SELECT secret_hash, expires_at FROM client_secrets WHERE id = $1 AND service_id = $2";
     PURGE_SECRETS = "DELETE FROM client_secrets WHERE service_id = $1 AND expires_at <= $2";
     COUNT_SECRETS = "SELECT COUNT(*) FROM client_secrets WHERE service_id = $1";
     REPLACE_SECRET = "UPDATE client_secrets SET expires_at = $1 WHERE service_id = $2 AND expires_at IS NULL";
@@ -30,22 +30,51 @@ statements! {
     REMOVE_SECRETS = "DELETE FROM client_secrets WHERE service_id = $1";
 }
 
-/// The hash of a secret that works at this moment.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientSecretHash {
+/// A secret, as far as it can be compared with one that is presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSecret {
+    /// SHA-256 of the secret half.
+    pub hash: [u8; 32],
+    /// When it stops to work; none while it is the newest.
+    pub expires_at: Option<Millis>,
+}
+
+impl ClientSecret {
+    /// Whether it works at `now`.
+    #[must_use]
+    pub fn works(&self, now: Millis) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// Which secret is this one of that service? It may have stopped to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientSecretById {
     /// The row id in front of the secret.
     pub id: i64,
     /// The service that presents it. The secret of another is as good as none.
     pub service_id: i64,
-    /// The present moment.
-    pub now: Millis,
 }
 
-impl ReadOp for ClientSecretHash {
-    type Output = Option<[u8; 32]>;
+impl ReadOp for ClientSecretById {
+    type Output = Option<ClientSecret>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        tx.optional(SECRET_HASH, values![self.id, self.service_id, self.now], |row| row.get(0))
+        tx.optional(SECRET, values![self.id, self.service_id], |row| {
+            Ok(ClientSecret { hash: row.get(0)?, expires_at: row.get(1)? })
+        })
+    }
+}
+
+impl Recall for ClientSecretById {
+    type Answer = ClientSecret;
+
+    fn facts(_: &ClientSecret) -> Vec<Fact> {
+        vec![Fact::ClientSecrets]
+    }
+
+    fn shelf(memory: &Memory) -> &Shelf<Self> {
+        &memory.client_secrets
     }
 }
 

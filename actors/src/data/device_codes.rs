@@ -35,6 +35,7 @@ statements! {
     PURGE_DEVICE_CODES = "DELETE FROM device_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
         FROM device_codes ORDER BY id LIMIT 512) oldest WHERE expires_at < $1)";
     DEVICE_CODE_BY_ID = concat!(select_device_code!(), " WHERE d.id = $1");
+    POLLED_DEVICE_CODE = "SELECT secret_hash, service_id, status, expires_at FROM device_codes WHERE id = $1";
     DEVICE_CODE_BY_USER_CODE = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
     USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
@@ -256,21 +257,47 @@ impl DeviceCode {
     }
 }
 
+/// What a poll has to know of a code: fleets of terminals ask all the time, and hardly ever is there news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolledDeviceCode {
+    /// The service's row id.
+    pub service_id: i64,
+    /// Where it stands.
+    pub status: DeviceCodeStatus,
+    /// When it expires.
+    pub expires_at: Millis,
+}
+
+impl PolledDeviceCode {
+    /// Whether it can no longer be decided or redeemed.
+    #[must_use]
+    pub fn is_expired(&self, now: Millis) -> bool {
+        self.expires_at <= now
+    }
+}
+
 /// The code that a terminal polls with.
 #[derive(Debug, Clone)]
-pub struct DeviceCodeBySecret {
+pub struct PollDeviceCode {
     /// The row id in front of the secret.
     pub id: i64,
     /// SHA-256 of the secret presented.
     pub secret_hash: [u8; 32],
 }
 
-impl ReadOp for DeviceCodeBySecret {
-    type Output = Option<DeviceCode>;
+impl ReadOp for PollDeviceCode {
+    type Output = Option<PolledDeviceCode>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
-        Ok(code.filter(|code| code.secret_hash == self.secret_hash))
+        let code = tx.optional(POLLED_DEVICE_CODE, values![self.id], |row| {
+            let polled = PolledDeviceCode {
+                service_id: row.get(1)?,
+                status: DeviceCodeStatus::parse(&row.get::<String>(2)?)?,
+                expires_at: row.get(3)?,
+            };
+            Ok((row.get::<[u8; 32]>(0)?, polled))
+        })?;
+        Ok(code.filter(|(secret_hash, _)| *secret_hash == self.secret_hash).map(|(_, polled)| polled))
     }
 }
 

@@ -33,7 +33,7 @@ statements! {
         OR (outbox_targets.failures < $4 AND outbox_targets.leased_until IS NULL \
         AND outbox_targets.due_at > excluded.due_at)";
     ANY_TARGET_DUE = "SELECT 1 FROM outbox_targets WHERE due_at <= $1 LIMIT 1";
-    WAITING = "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE status = 'pending' LIMIT $1) AS waiting";
+    OUTBOX_WAITING = "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE status = 'pending' LIMIT $1) AS waiting";
     LONGEST_DUE = "SELECT MIN(due_at) FROM outbox_targets WHERE due_at <= $1";
     DUE_TARGETS = "SELECT kind, target_id, failures FROM outbox_targets WHERE due_at <= $1 \
         ORDER BY due_at LIMIT $2";
@@ -219,7 +219,7 @@ impl ReadOp for LookIntoOutbox {
     type Output = OutboxState;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<OutboxState, StoreError> {
-        let waiting = tx.one(WAITING, values![OutboxState::COUNTED], |row| row.get(0))?;
+        let waiting = tx.one(OUTBOX_WAITING, values![OutboxState::COUNTED], |row| row.get(0))?;
         let due_since = tx.one(LONGEST_DUE, values![self.now], |row| row.get(0))?;
         Ok(OutboxState { waiting, due_since })
     }

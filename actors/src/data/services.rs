@@ -4,6 +4,7 @@ use super::client_registration::{AuthMethod, ClientRegistration};
 use super::string_list;
 use crate::engine::{ReadTx, Row};
 use crate::error::StoreError;
+use crate::memory::{Fact, Memory, Recall, Shelf};
 use crate::message::ReadOp;
 use crate::{statements, values};
 
@@ -122,7 +123,7 @@ impl Service {
 }
 
 /// Which service has this client identifier?
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceByClientId {
     /// As sent by the client.
     pub client_id: String,
@@ -133,6 +134,18 @@ impl ReadOp for ServiceByClientId {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
         tx.optional(SERVICE_BY_CLIENT_ID, values![&self.client_id], Service::from_row)
+    }
+}
+
+impl Recall for ServiceByClientId {
+    type Answer = Service;
+
+    fn facts(service: &Service) -> Vec<Fact> {
+        vec![Fact::Service(service.id), Fact::Organization(service.org_id), Fact::ClientSecrets]
+    }
+
+    fn shelf(memory: &Memory) -> &Shelf<Self> {
+        &memory.services
     }
 }
 

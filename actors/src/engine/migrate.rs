@@ -8,7 +8,9 @@ use refinery::{Migration, Runner};
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
+use super::copy::schema_version;
 use super::sqlite::configure;
+use crate::backup;
 
 /// Every migration of this binary: number and name as in the file name, text at compile time.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -28,7 +30,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V18__withdrawals", include_str!("../../../migrations/sqlite/0018_withdrawals.sql")),
 ];
 
-const MIGRATION_TABLE: &str = "schema_migrations";
+pub(super) const MIGRATION_TABLE: &str = "schema_migrations";
+/// How many copies from before a migration are kept.
+const SNAPSHOTS_KEPT: usize = 3;
+const SNAPSHOT: &str = "schema-";
 
 /// Why the database could not be made ready.
 #[derive(Debug, Error)]
@@ -62,6 +67,9 @@ pub enum MigrateError {
         "{0} is not a database at the schema version of this program: start the service once, then try again"
     )]
     NotCurrent(PathBuf),
+    /// The copy that is kept from before a migration could not be made. Nothing was migrated.
+    #[error("cannot keep a copy of the database from before its migration, so it was not migrated: {0}")]
+    Snapshot(String),
     /// A migration failed, or one that was applied has another text here.
     #[error("cannot migrate the database: {0}")]
     Failed(#[from] refinery::Error),
@@ -73,18 +81,54 @@ pub struct InstanceLock {
     _file: File,
 }
 
-/// Creates what is missing, takes the instance lock and brings the schema up to date.
+/// Creates what is missing, takes the instance lock and brings the schema up to date. A database that is older is
+/// copied first, to `PATH.schema-N`.
 pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        create_folder(folder).map_err(|source| MigrateError::Open { path: folder.to_path_buf(), source })?;
-    }
-    let lock = lock(path)?;
+    let lock = lock_alone(path)?;
     refuse_newer(path)?;
+    keep_snapshot(path)?;
     create_private(path).map_err(|source| MigrateError::Open { path: path.to_path_buf(), source })?;
     let mut connection = Connection::open(path)?;
     configure(&mut connection)?;
     migrate(&mut connection)?;
     Ok(lock)
+}
+
+/// Takes the instance lock, and touches nothing else.
+pub(crate) fn lock_alone(path: &Path) -> Result<InstanceLock, MigrateError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_folder(folder).map_err(|source| MigrateError::Open { path: folder.to_path_buf(), source })?;
+    }
+    lock(path)
+}
+
+/// Copies a database that is about to be migrated, and forgets the oldest of such copies.
+fn keep_snapshot(path: &Path) -> Result<(), MigrateError> {
+    if require_existing(path).is_err() {
+        return Ok(());
+    }
+    let Some(found) = version(path)?.filter(|found| newest().is_ok_and(|known| *found < known)) else {
+        return Ok(());
+    };
+    let failed = |error: &dyn std::fmt::Display| MigrateError::Snapshot(error.to_string());
+    let snapshot = backup::beside(path, &format!("{SNAPSHOT}{found}"));
+    backup::replace(path, &snapshot, None).map_err(|error| failed(&error))?;
+    log::info!(version = found, copy:% = snapshot.display(); "schema is older, a copy is kept");
+    let mut versions = snapshots(path).map_err(|error| failed(&error))?;
+    versions.sort_unstable();
+    for old in versions.iter().rev().skip(SNAPSHOTS_KEPT) {
+        fs::remove_file(backup::beside(path, &format!("{SNAPSHOT}{old}"))).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
+/// The schema versions that a copy is kept of.
+fn snapshots(path: &Path) -> io::Result<Vec<i32>> {
+    let name = backup::beside(Path::new(path.file_name().unwrap_or_default()), SNAPSHOT);
+    let prefix = name.to_string_lossy().into_owned();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let version = |name: &str| name.strip_prefix(&prefix)?.parse().ok();
+    Ok(fs::read_dir(folder)?.filter_map(|entry| version(entry.ok()?.file_name().to_str()?)).collect())
 }
 
 /// Refuses a file that is not there: a command never makes an empty database where it was sent by mistake.
@@ -103,18 +147,14 @@ pub(super) fn require_current(path: &Path) -> Result<(), MigrateError> {
     }
 }
 
-fn newest() -> Result<i32, refinery::Error> {
+pub(super) fn newest() -> Result<i32, refinery::Error> {
     Ok(migrations()?.iter().map(Migration::version).max().unwrap_or_default())
 }
 
 /// The schema version, through a connection that cannot write.
 fn version(path: &Path) -> Result<Option<i32>, MigrateError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    if !connection.table_exists(None, MIGRATION_TABLE)? {
-        return Ok(None);
-    }
-    let newest = format!("SELECT MAX(version) FROM {MIGRATION_TABLE}");
-    Ok(connection.query_row(&newest, [], |row| row.get(0))?)
+    Ok(schema_version(&connection)?)
 }
 
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
@@ -164,13 +204,13 @@ fn create_private(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600)
 }
 
 #[cfg(not(unix))]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 

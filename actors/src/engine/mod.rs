@@ -3,6 +3,7 @@
 //! Operations speak to [`ReadTx`] and [`WriteTx`] with statements from a registry, values and rows of our own. A second
 //! engine replaces `sqlite.rs` and nothing else.
 
+pub(crate) mod copy;
 pub mod migrate;
 mod sqlite;
 mod statement;

@@ -13,6 +13,7 @@ use super::statement::Statement;
 use super::value::{Column, Value};
 use crate::bulletin::News;
 use crate::error::{OpError, StoreError};
+use crate::memory::{Changes, Fact};
 use crate::message::{ReadOp, WriteOp};
 
 type Pooled = PooledConnection<SqliteConnectionManager>;
@@ -62,7 +63,11 @@ impl Engine {
 
     pub(crate) fn writer(&self) -> Result<WriteConnection, StoreError> {
         let connection = self.pool(1, configure)?.get().map_err(|error| unavailable(&error))?;
-        Ok(WriteConnection { connection })
+        let changes = Changes::default();
+        connection.update_hook(Some(changes.hook())).map_err(|error| failed(&error))?;
+        let mut writer = WriteConnection { connection, changes, version: 0 };
+        writer.version = data_version(&writer.connection)?;
+        Ok(writer)
     }
 
     fn pool(
@@ -194,7 +199,8 @@ impl Maintenance {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| OpError::Store(failed(&error)))?;
-        let mut tx = WriteTx { read: ReadTx { transaction }, news: News::default() };
+        let mut tx =
+            WriteTx { read: ReadTx { transaction }, news: News::default(), changes: Changes::default() };
         let output = change.apply(&mut tx)?;
         tx.read.transaction.commit().map_err(|error| OpError::Store(failed(&error)))?;
         Ok(output)
@@ -204,6 +210,14 @@ impl Maintenance {
 /// The writer's connection.
 pub(crate) struct WriteConnection {
     connection: Pooled,
+    changes: Changes,
+    /// The version of the data as it was last seen. Only other connections change it.
+    version: i64,
+}
+
+fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version").map_err(|error| failed(&error))?;
+    statement.query_row([], |row| row.get(0)).map_err(|error| failed(&error))
 }
 
 impl WriteConnection {
@@ -213,7 +227,19 @@ impl WriteConnection {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(&error))?;
-        Ok(Batch { tx: WriteTx { read: ReadTx { transaction }, news: News::default() } })
+        let version = data_version(&transaction)?;
+        let others_wrote = std::mem::replace(&mut self.version, version) != version;
+        // What a transaction before this one noted and rolled back.
+        self.changes.take();
+        let changes = self.changes.clone();
+        let tx = WriteTx { read: ReadTx { transaction }, news: News::default(), changes };
+        Ok(Batch { tx, others_wrote })
+    }
+
+    /// Whether another process changed the database since the last look or batch.
+    pub(crate) fn others_wrote(&mut self) -> Result<bool, StoreError> {
+        let version = data_version(&self.connection)?;
+        Ok(std::mem::replace(&mut self.version, version) != version)
     }
 
     /// Moves the whole log into the database file and empties it. True when nothing is left in the log.
@@ -228,6 +254,8 @@ impl WriteConnection {
 /// A transaction of several operations, each in a savepoint of its own.
 pub(crate) struct Batch<'c> {
     pub(crate) tx: WriteTx<'c>,
+    /// Whether another process changed the database before this transaction began.
+    pub(crate) others_wrote: bool,
 }
 
 impl Batch<'_> {
@@ -245,9 +273,9 @@ impl Batch<'_> {
     }
 
     /// Makes it durable; what there is to tell is told by the caller.
-    pub(crate) fn commit(self) -> Result<News, StoreError> {
+    pub(crate) fn commit(self) -> Result<(News, Vec<Fact>), StoreError> {
         self.tx.read.transaction.commit().map_err(|error| failed(&error))?;
-        Ok(self.tx.news)
+        Ok((self.tx.news, self.tx.changes.take()))
     }
 
     fn run(&mut self, sql: &str) -> Result<(), StoreError> {
@@ -309,6 +337,7 @@ impl ReadTx<'_> {
 pub struct WriteTx<'c> {
     read: ReadTx<'c>,
     pub(crate) news: News,
+    changes: Changes,
 }
 
 impl<'c> std::ops::Deref for WriteTx<'c> {
@@ -326,6 +355,11 @@ impl std::ops::DerefMut for WriteTx<'_> {
 }
 
 impl WriteTx<'_> {
+    /// Notes a change of a table without row ids: of all others the engine tells by itself.
+    pub(crate) fn changed(&mut self, fact: Fact) {
+        self.changes.note(fact);
+    }
+
     /// Runs a change and tells how many rows it touched.
     pub fn execute(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<usize, StoreError> {
         let mut prepared =

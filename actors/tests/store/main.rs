@@ -14,6 +14,7 @@ mod faults;
 mod group_commit;
 mod housekeeping;
 mod lifecycle;
+mod memory;
 mod operations;
 mod outbox;
 mod reads;

@@ -48,7 +48,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("RECOUNT_TOTALS", PROOF),
     ("DENY_DEVICE_CODES_OF_ORGANIZATION", "a suspension is rare, and an index would slow down every code"),
     ("EXPIRE_CODES_OF_ORGANIZATION", "as above; the table holds a minute's codes"),
-    ("WAITING", "walks the index of what is pending and stops at LIMIT"),
+    ("OUTBOX_WAITING", "walks the index of what is pending and stops at LIMIT"),
     ("PURGE_BROWSER_SESSIONS", "walks the primary key and stops at LIMIT"),
     ("PURGE_CODES", "walks the primary key and stops at LIMIT"),
     ("PURGE_USED", "walks the primary key and stops at LIMIT"),

@@ -62,6 +62,7 @@ impl Tenant {
             "{invitation}" => &self.invitation,
             "{webhook}" => &self.webhook,
             "{event}" | "{service_id}" => ABSENT,
+            "{topic}" => "members",
             "{id}" if path.starts_with("/api/auth/sessions/") => &self.session,
             "{user_id}" if path.starts_with("/api/platform/owners/") => &self.platform_owner,
             "{user_id}" if path.contains("/members/") => &self.member,
@@ -98,7 +99,9 @@ impl Tenant {
 /// The parameters of a path that stand for something inside an organization.
 pub(crate) fn children(path: &str) -> Vec<&str> {
     path.split('/')
-        .filter(|segment| segment.starts_with('{') && !["{org}", "{provider}", "{event}"].contains(segment))
+        .filter(|segment| {
+            segment.starts_with('{') && !["{org}", "{provider}", "{event}", "{topic}"].contains(segment)
+        })
         .collect()
 }
 

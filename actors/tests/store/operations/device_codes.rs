@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use gatehouse_actors::data::device_codes::{
     ClaimedDeviceCode, CountLiveDeviceCodes, DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCode,
-    DeviceCodeBySecret, DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus, DeviceRedemption,
+    DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus, DeviceRedemption, PollDeviceCode,
     RedeemDeviceCode, RedeemRefusal,
 };
 use gatehouse_actors::data::sessions::{Grant, SessionByPublicId};
@@ -84,9 +84,8 @@ impl Setting {
     }
 
     async fn stored(&self) -> DeviceCode {
-        let secret_hash = hash_of_secret(&self.issued.secret);
-        let question = DeviceCodeBySecret { id: self.issued.id, secret_hash };
-        self.world.store.read(question).await.unwrap().unwrap()
+        let user_code_hash = hash_of_user_code(&self.issued.user_code);
+        self.world.store.read(DeviceCodeByUserCode { user_code_hash }).await.unwrap().unwrap()
     }
 
     async fn is_live(&self, grant: &Grant) -> bool {
@@ -94,6 +93,13 @@ impl Setting {
         let subject = self.world.store.read(SessionByPublicId { public_id }).await.unwrap().unwrap();
         subject.is_live(self.world.now())
     }
+}
+
+/// As the mint of these tests does.
+fn hash_of_user_code(user_code: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash[..8].copy_from_slice(&user_code.parse::<u64>().unwrap().to_be_bytes());
+    hash
 }
 
 #[actix::test]
@@ -107,9 +113,9 @@ async fn three_hundred_requests_get_three_hundred_codes() {
     assert_eq!((ids.len(), user_codes.len()), (300, 300));
     // Everybody got the secret that belongs to their own row.
     for code in &issued {
-        let question = DeviceCodeBySecret { id: code.id, secret_hash: hash_of_secret(&code.secret) };
-        let stored = world.store.read(question).await.unwrap().unwrap();
-        assert_eq!((stored.id, stored.status), (code.id, DeviceCodeStatus::Pending));
+        let question = PollDeviceCode { id: code.id, secret_hash: hash_of_secret(&code.secret) };
+        let polled = world.store.read(question).await.unwrap().unwrap();
+        assert_eq!((polled.service_id, polled.status), (acme.terminal.id, DeviceCodeStatus::Pending));
     }
     assert_eq!(world.figure("device_code_batcher", "issued").await, 300);
     assert!(world.figure("device_code_batcher", "batches").await < 50, "hardly batched");
@@ -186,11 +192,11 @@ async fn a_code_is_found_by_its_own_secret_and_by_its_user_code_only() {
         ("203.0.113.7", "gatehouse login")
     );
     let Setting { world, issued, .. } = setting;
-    let wrong = DeviceCodeBySecret { id: issued.id, secret_hash: hash() };
+    let wrong = PollDeviceCode { id: issued.id, secret_hash: hash() };
     assert_eq!(world.store.read(wrong).await, Ok(None));
-    let mut user_code_hash = [0; 16];
-    user_code_hash[..8].copy_from_slice(&issued.user_code.parse::<u64>().unwrap().to_be_bytes());
-    assert_eq!(world.store.read(DeviceCodeByUserCode { user_code_hash }).await, Ok(Some(stored)));
+    let right = PollDeviceCode { id: issued.id, secret_hash: hash_of_secret(&issued.secret) };
+    let polled = world.store.read(right).await.unwrap().unwrap();
+    assert_eq!((polled.service_id, polled.expires_at), (stored.service_id, stored.expires_at));
     let unknown = DeviceCodeByUserCode { user_code_hash: [9; 16] };
     assert_eq!(world.store.read(unknown).await, Ok(None));
     world.stop().await;

@@ -5,7 +5,7 @@ use gatehouse_actors::data::audit::AuditContext;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
 use gatehouse_actors::data::client_registration::ClientRegistration;
 use gatehouse_actors::data::client_secrets::{
-    ClientSecretHash, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
+    ClientSecretById, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
 };
 use gatehouse_actors::data::device_codes::{DeviceCodeByUserCode, RedeemDeviceCode, RedeemRefusal};
 use gatehouse_actors::data::plans::{Plan, PlansOfService};
@@ -75,7 +75,8 @@ pub(super) fn named(org_id: i64, reference: &str) -> ServiceReference {
 }
 
 async fn client(world: &World, client_id: &str) -> Option<Service> {
-    world.store.read(ServiceByClientId { client_id: client_id.to_owned() }).await.unwrap()
+    let service = world.store.recall(ServiceByClientId { client_id: client_id.to_owned() }).await.unwrap();
+    service.map(|service| (*service).clone())
 }
 
 async fn created(world: &World, org_id: i64, slug: &str) -> CreatedService {
@@ -320,8 +321,8 @@ async fn rotate(world: &World, service: &ServiceReference) -> (i64, [u8; 32]) {
 }
 
 async fn works(world: &World, service_id: i64, (id, secret_hash): (i64, [u8; 32])) -> bool {
-    let question = ClientSecretHash { id, service_id, now: world.now() };
-    world.store.read(question).await.unwrap() == Some(secret_hash)
+    let secret = world.store.recall(ClientSecretById { id, service_id }).await.unwrap();
+    secret.is_some_and(|secret| secret.works(world.now()) && secret.hash == secret_hash)
 }
 
 #[actix::test]

@@ -112,6 +112,8 @@ keys! {
         "Stripe's API, or a stand-in for tests.";
     BILLING_PAST_DUE_GRACE_DAYS: plain, "`7`",
         "How many days a subscription whose payment failed still grants its plan, from 0 to 90.";
+    STRIPE_EVENT_RETENTION_DAYS: plain, "`30`",
+        "How many days Stripe's events are kept after they were applied or ignored, from 7 to 3650. Those that wait or were given up stay.";
     METRICS_ADDR: plain, "`/metrics` is at the service's own port for who presents `METRICS_TOKEN`, and nowhere without one (dev mode: open)",
         "The address and port where alone `/metrics` is, such as `127.0.0.1:9464`. Other than loopback only with `METRICS_TOKEN`.";
     METRICS_TOKEN: secret, "none",

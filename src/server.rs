@@ -240,8 +240,11 @@ pub(crate) fn start_actors(
 ) -> Result<ActorSystem, ActorsError> {
     let settings = EngineSettings { path: config.database_path.clone(), readers_per_lane: READERS };
     let mint = Mint { random: random.clone(), user_codes: keys.user_codes.clone() };
-    let housekeeping =
-        Housekeeping { clock: Arc::clone(clock), login_event_days: config.login_event_retention_days };
+    let housekeeping = Housekeeping {
+        clock: Arc::clone(clock),
+        login_event_days: config.login_event_retention_days,
+        stripe_event_days: config.stripe_event_retention_days,
+    };
     let ports = Ports {
         device_code_mint: Arc::new(mint),
         stripe: stripe_settings(config, clock),

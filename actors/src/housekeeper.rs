@@ -15,18 +15,20 @@ use actix::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::commit_queue::{Background, CommitQueue, Stop};
 use crate::data::housekeeping::{Chore, FindOldSessions, Sweep, SweepSessions};
+use crate::data::stripe_inbox::{FindOldStripeEvents, SweepStripeEvents};
 use crate::error::{OpError, StoreError};
 use crate::guard::{DeathBell, Vital};
 use crate::message::{Observe, Snapshot, WriteOp};
 use crate::store::ReadLane;
 
 const PERIOD: Duration = Duration::from_mins(1);
+const DAY: Millis = 24 * 60 * 60 * 1000;
 /// Rows that one piece looks at: enough to share an fsync, few enough to be done in a few milliseconds.
 const PIECE: i64 = 500;
-/// Pieces of the sessions that one round looks at; the next round goes on after them.
+/// Pieces of the sessions, and of Stripe's events, that one round looks at; the next round goes on after them.
 const SESSION_PIECES: usize = 20;
 /// Bounds of the pause after a piece.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
@@ -39,6 +41,8 @@ pub struct Housekeeping {
     pub clock: Arc<dyn Clock>,
     /// How many whole days login events are kept, beside today.
     pub login_event_days: i64,
+    /// How many days Stripe's events are kept after they were worked off.
+    pub stripe_event_days: i64,
 }
 
 /// The async actor with the timer.
@@ -56,8 +60,14 @@ impl Housekeeper {
         settings: Housekeeping,
         bell: &DeathBell,
     ) -> Self {
-        let broom =
-            Broom { queue, report, settings, figures: Arc::default(), sessions_after: Arc::default() };
+        let broom = Broom {
+            queue,
+            report,
+            settings,
+            figures: Arc::default(),
+            sessions_after: Arc::default(),
+            stripe_events_after: Arc::default(),
+        };
         Self { broom, is_busy: false, waiting: Vec::new(), _vital: Vital::new("housekeeper", bell) }
     }
 
@@ -138,6 +148,7 @@ struct Figures {
     failures: AtomicU64,
     pieces: AtomicU64,
     sessions: AtomicU64,
+    stripe_events: AtomicU64,
     chores: [AtomicU64; Chore::ALL.len()],
 }
 
@@ -156,6 +167,7 @@ impl Figures {
             ("failures", read(&self.failures)),
             ("pieces", read(&self.pieces)),
             ("sessions", read(&self.sessions)),
+            ("stripe_events", read(&self.stripe_events)),
         ];
         list.extend(Chore::ALL.iter().zip(&self.chores).map(|(chore, rows)| (chore.name(), read(rows))));
         list
@@ -171,6 +183,8 @@ struct Broom {
     figures: Arc<Figures>,
     /// The session that was looked at last.
     sessions_after: Arc<AtomicI64>,
+    /// The event of Stripe's that was looked at last.
+    stripe_events_after: Arc<AtomicI64>,
 }
 
 impl Broom {
@@ -180,11 +194,12 @@ impl Broom {
         for (chore, figure) in Chore::ALL.into_iter().zip(&self.figures.chores) {
             rows += self.sweep(chore, figure).await?;
         }
-        Ok(rows + self.sweep_sessions().await?)
+        rows += self.sweep_sessions().await?;
+        Ok(rows + self.sweep_stripe_events().await?)
     }
 
     async fn sweep(&self, chore: Chore, figure: &AtomicU64) -> Result<u64, StoreError> {
-        let Housekeeping { clock, login_event_days } = &self.settings;
+        let Housekeeping { clock, login_event_days, .. } = &self.settings;
         let mut rows = 0;
         loop {
             let sweep = Sweep { chore, limit: PIECE, login_event_days: *login_event_days, now: clock.now() };
@@ -212,6 +227,27 @@ impl Broom {
                 let swept = self.write(SweepSessions { ids: found.ids, now }).await? as u64;
                 self.figures.sessions.fetch_add(swept, Ordering::Relaxed);
                 rows += swept;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Those that were given up stay, and stand between the others: so these are looked for beside the writer, too.
+    async fn sweep_stripe_events(&self) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for _ in 0..SESSION_PIECES {
+            let Housekeeping { clock, stripe_event_days, .. } = &self.settings;
+            let before = clock.now() - stripe_event_days * DAY;
+            let after = self.stripe_events_after.load(Ordering::Relaxed);
+            let found = self.report.ask(FindOldStripeEvents { after, limit: PIECE, before }).await?;
+            self.stripe_events_after.store(found.last.unwrap_or_default(), Ordering::Relaxed);
+            if !found.ids.is_empty() {
+                let swept = self.write(SweepStripeEvents { ids: found.ids, before }).await? as u64;
+                self.figures.stripe_events.fetch_add(swept, Ordering::Relaxed);
+                rows += swept;
+            }
+            if found.last.is_none() {
+                break;
             }
         }
         Ok(rows)

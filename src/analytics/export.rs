@@ -20,8 +20,10 @@ use crate::http::input::{Params, Query};
 use crate::http::management::{AtLeastAdmin, OrganizationCaller, audit_context};
 use crate::state::App;
 
-/// Events that are read, and held in memory, at a time.
-const PIECE: i64 = 500;
+/// Events that are read, and held in memory, at a time. The first piece is small, so that the file begins at once however
+/// long it is; each is twice the one before.
+const FIRST_PIECE: i64 = 50;
+const LARGEST_PIECE: i64 = 500;
 
 const COLUMNS: [&str; 12] = [
     "id",
@@ -93,7 +95,15 @@ pub async fn export(
     let events = events.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?;
     // Up to the last event there is now: an export of today ends although people go on signing in.
     let (first, until) = events.unwrap_or((1, 0));
-    let export = Export { store: app.store.clone(), org_id, days, format, after: first - 1, until };
+    let export = Export {
+        store: app.store.clone(),
+        org_id,
+        days,
+        format,
+        after: first - 1,
+        until,
+        piece: FIRST_PIECE,
+    };
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, format.content_type()))
         .insert_header((
@@ -111,6 +121,7 @@ struct Export {
     format: Format,
     after: i64,
     until: i64,
+    piece: i64,
 }
 
 /// The file in pieces. Each is read when the one before has been sent, so that a slow client holds one in memory and
@@ -141,8 +152,9 @@ fn pieces(export: Export) -> impl Stream<Item = Result<Bytes, io::Error>> {
 
 impl Export {
     async fn read_into(&mut self, piece: &mut Vec<u8>) -> Result<(), Error> {
-        let Self { org_id, after, until, .. } = *self;
-        let events = self.store.read(LoginsAfter { org_id, after, until, limit: PIECE }).await?;
+        let Self { org_id, after, until, piece: limit, .. } = *self;
+        let events = self.store.read(LoginsAfter { org_id, after, until, limit }).await?;
+        self.piece = (limit * 2).min(LARGEST_PIECE);
         self.after = events.last().map_or(until, |event| event.id);
         for event in events.into_iter().filter(|event| self.covers(event.created_at)) {
             self.write(piece, event)?;

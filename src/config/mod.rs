@@ -131,6 +131,8 @@ pub struct Config {
     pub mail: Option<MailSettings>,
     /// How many whole days login events are kept, beside today.
     pub login_event_retention_days: i64,
+    /// How many days Stripe's events are kept after they were worked off.
+    pub stripe_event_retention_days: i64,
     /// The platform's Stripe account.
     pub billing: BillingSettings,
     /// Backups.
@@ -178,6 +180,8 @@ impl Config {
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let mail = mail::read(reader);
+        let stripe_event_retention_days =
+            reader.parsed(keys::STRIPE_EVENT_RETENTION_DAYS, stripe_retention_days).unwrap_or(30);
         let login_event_retention_days =
             reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
         let billing = billing::read(reader);
@@ -206,6 +210,7 @@ impl Config {
             trusted_proxies,
             mail,
             login_event_retention_days,
+            stripe_event_retention_days,
             billing,
             backup,
             metrics,
@@ -360,6 +365,12 @@ fn read_port(reader: &mut Reader<'_>) -> u16 {
 fn retention_days(text: &str) -> Result<i64, Wrong> {
     let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
     days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650"))
+}
+
+/// Not fewer than Stripe itself goes on delivering, so that a late repeat is still known.
+fn stripe_retention_days(text: &str) -> Result<i64, Wrong> {
+    let days = text.parse().ok().filter(|days| (7..=3650).contains(days));
+    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 7 to 3650"))
 }
 
 fn workers(text: &str) -> Result<usize, Wrong> {

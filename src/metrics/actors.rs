@@ -84,6 +84,7 @@ const ROWS: &[Shown] = &[
             ("refresh_tokens", Some(("what", "refresh_tokens"))),
             ("login_events", Some(("what", "login_events"))),
             ("login_minutes", Some(("what", "login_minutes"))),
+            ("stripe_events", Some(("what", "stripe_events"))),
             ("waiting_grants", Some(("what", "waiting_grants"))),
         ]),
     shown("outbox", (Gauge, "gatehouse_outbox_waiting"),

@@ -202,3 +202,35 @@ async fn a_stop_waits_for_a_piece_and_not_for_the_round() {
     assert!(left > 0 && left % 500 == 0, "{left}");
     drop(folder);
 }
+
+#[actix::test]
+async fn events_of_stripe_leave_a_month_after_they_were_worked_off_and_others_stay() {
+    let world = World::new();
+    let now = world.now();
+    let event = |name: &str, status: &str, finished_at: Option<i64>| {
+        let finished_at = finished_at.map_or("NULL".to_owned(), |moment| moment.to_string());
+        world.execute(&format!(
+            "INSERT INTO stripe_events (org_id, event_id, event_type, queue_key, created_at, received_at, payload, \
+             status, next_attempt_at, finished_at) VALUES (1, '{name}', 'x', '1:{name}', 0, 0, x'7b7d', '{status}', \
+             9000000000000, {finished_at})"
+        ));
+    };
+    // More than one piece of those that stay stands before the ones that go.
+    for number in 0..600 {
+        event(&format!("dead{number}"), "dead", Some(now));
+    }
+    event("waiting", "waiting", None);
+    event("ignored", "ignored", Some(now));
+    event("applied", "applied", Some(now + DAY));
+    let left = async |advance: i64| {
+        world.clock.advance(advance);
+        world.store.keep_house().await;
+        rows(&world, "stripe_events")
+    };
+    assert_eq!(left(30 * DAY).await, 603);
+    assert_eq!(left(1).await, 602, "exactly a month is kept");
+    assert_eq!(left(DAY).await, 601);
+    assert_eq!(left(400 * DAY).await, 601, "what was given up or waits stays");
+    assert_eq!(world.figure("housekeeper", "stripe_events").await, 2);
+    world.stop().await;
+}

@@ -51,7 +51,7 @@ fn start_with(
     clock: Arc<TestClock>,
     port: StripePortFactory,
 ) -> Result<ActorSystem, StartError> {
-    let housekeeping = Housekeeping { clock: clock.clone(), login_event_days: 90 };
+    let housekeeping = Housekeeping { clock: clock.clone(), login_event_days: 90, stripe_event_days: 30 };
     let rules = BillingRules { past_due_grace: GRACE, livemode: None };
     let stripe = StripeSettings { port, clock, rules };
     let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone(), housekeeping };

@@ -11,9 +11,9 @@ use gatehouse_actors::data::client_secrets::ClientSecretHash;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
 
-use super::address::{client_address, limit_key};
 use super::client_assertion;
 use super::input::Params;
+use super::throttle;
 use crate::crypto::thumbprint::thumbprint;
 use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
@@ -187,14 +187,11 @@ async fn check_secret(
     (service, text): (&Service, &str),
 ) -> Result<i64, Error> {
     let now = app.clock.now();
-    let address = client_address(request, &app.config.trusted_proxies).map(limit_key);
-    if let Some(address) = address {
-        app.secret_guesses.allow(service.id, address, now).map_err(|spent| {
-            let message =
-                "Too many wrong secrets of this client came from your address. Wait, then try again.";
-            Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
-        })?;
-    }
+    let guesser = (service.id, throttle::payer(app, request));
+    app.limits.client_secrets.allow(guesser, now).map_err(throttle::refusal(
+        "client_secrets",
+        "Too many wrong secrets of this client came from your address. Wait, then try again.",
+    ))?;
     if let Some(Presented { id, secret }) = parse(TokenKind::ClientSecret, text) {
         let question = ClientSecretHash { id, service_id: service.id, now };
         let expected = app.store.read(question).await?;
@@ -202,9 +199,7 @@ async fn check_secret(
             return Ok(id);
         }
     }
-    if let Some(address) = address {
-        app.secret_guesses.missed(service.id, address, now);
-    }
+    app.limits.client_secrets.missed(guesser, now);
     Err(refused("The client_secret is not valid (any more)."))
 }
 

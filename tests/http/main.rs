@@ -19,6 +19,7 @@ mod lifetimes;
 mod limits;
 mod login_exports;
 mod modes;
+mod rates;
 mod sign_out;
 mod support;
 mod token_endpoints;

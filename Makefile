@@ -12,6 +12,8 @@ FAKETIME := /usr/bin/faketime
 AUTHLIB := /usr/lib/python3/dist-packages/authlib/__init__.py
 # The README's tour is run as it is written, with jq.
 JQ := $(or $(shell command -v jq),/usr/bin/jq)
+# Taken out of its Debian package and not installed: nothing is to be started on this machine.
+PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -31,11 +33,11 @@ test-rust: ## run the Rust tests
 	@cargo test --locked --workspace
 
 # Built after the Rust tests and by the same profile: what is left to do is to link.
-test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(AUTHLIB) $(JQ) ## run the real binary against real clients, a provider and a browser
+test-end-to-end: $(NODE_STAMP) $(CHROMIUM) $(FAKETIME) $(AUTHLIB) $(JQ) $(PROMETHEUS) ## run the real binary against real clients, a provider and a browser
 	@echo "==> building the binary"
 	@cargo build --locked
 	@echo "==> running the end-to-end tests"
-	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) npm test
+	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) PROMETHEUS_TOOLS=$(PROMETHEUS) npm test
 
 $(NODE_STAMP): integration-tests/package-lock.json
 	@echo "==> installing the Node packages of the end-to-end tests"
@@ -61,6 +63,12 @@ $(JQ):
 	@echo "==> installing jq for the end-to-end tests"
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends jq
+
+$(PROMETHEUS):
+	@echo "==> fetching Prometheus and promtool, which read the metrics in the end-to-end tests"
+	@$(AS_ROOT) apt-get update -qq
+	@mkdir -p $(TARGET)/tools && rm -f $(TARGET)/tools/prometheus_*.deb
+	@cd $(TARGET)/tools && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb prometheus && rm prometheus_*.deb
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

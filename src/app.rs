@@ -7,10 +7,12 @@ use crate::analytics;
 use crate::dev::provider::DevProvider;
 use crate::error::{Code, Error};
 use crate::http::resource::{At, at, mount};
+use crate::metrics::requests::{Requests, UNMATCHED};
 use crate::pages::assets;
 use crate::{
     account, audit, billing, credentials, dev, device, end_users, events, health, invitations, linking,
-    login, logout, members, oidc, orgs, platform, provider_tokens, services, sessions, tokens, webhooks,
+    login, logout, members, metrics, oidc, orgs, platform, provider_tokens, services, sessions, tokens,
+    webhooks,
 };
 
 /// Every route of the product. Literal paths stand before the patterns that would swallow them.
@@ -27,6 +29,7 @@ fn of_sign_in() -> Vec<At> {
         at("/health/live").get(health::live),
         at("/health/ready").get(health::ready),
         at("/health").get(health::ready),
+        at("/metrics").get(metrics::endpoint::show),
         at("/.well-known/jwks.json").get(oidc::jwks),
         at("/.well-known/openid-configuration").get(oidc::metadata),
         at("/.well-known/oauth-authorization-server").get(oidc::metadata),
@@ -62,7 +65,7 @@ fn of_sign_in() -> Vec<At> {
         at("/auth/{provider}/callback").get(login::handlers::callback),
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
         // The signed-in user.
-        at("/api/user").get(account::user),
+        at("/api/user").get(account::user).patch(account::change),
         at("/api/provider-token/{provider}").get(provider_tokens::read),
         at("/api/user/identities").get(account::identities::list),
         at("/api/user/identities/{provider}").delete(account::identities::unlink),
@@ -193,14 +196,16 @@ pub fn dev_routes() -> Vec<At> {
 }
 
 /// Makes the table answer; with a dev provider, what dev mode adds as well.
-pub fn configure(cfg: &mut ServiceConfig, dev_provider: Option<Data<DevProvider>>) {
+pub fn configure(cfg: &mut ServiceConfig, requests: &Requests, dev_provider: Option<Data<DevProvider>>) {
+    cfg.app_data(requests.route(UNMATCHED));
     if let Some(provider) = dev_provider {
-        mount(cfg.app_data(provider), dev_routes());
+        mount(cfg.app_data(provider), requests, dev_routes());
     }
-    mount(cfg, routes());
+    mount(cfg, requests, routes());
     cfg.default_service(web::to(nothing_here));
 }
 
-async fn nothing_here() -> Result<HttpResponse, Error> {
+/// Answers every address that no route has.
+pub(crate) async fn nothing_here() -> Result<HttpResponse, Error> {
     Err(Error::new(Code::NotFound, "There is nothing at this address."))
 }

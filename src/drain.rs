@@ -50,6 +50,14 @@ impl Traffic {
         Visit(self)
     }
 
+    /// How many requests are being served.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        // Ended before begun, as below.
+        let ended = self.ended.load(Ordering::SeqCst);
+        self.begun.load(Ordering::SeqCst).saturating_sub(ended)
+    }
+
     /// Returns once no request is being served and none has come for a moment, or at the deadline.
     pub async fn settled(&self, deadline: Duration) {
         let give_up_at = Instant::now() + deadline;

@@ -27,6 +27,7 @@ pub mod login;
 pub mod logout;
 pub mod mail;
 pub mod members;
+pub mod metrics;
 pub mod oidc;
 pub mod orgs;
 pub mod pages;

@@ -33,6 +33,7 @@ use crate::config::secret::Secret;
 use crate::config::{Config, Mode};
 use crate::crypto::jwt::KeyError;
 use crate::crypto::random::Random;
+use crate::crypto::reseal;
 use crate::crypto::root::RootKeys;
 use crate::crypto::token::Mint;
 use crate::delivery;
@@ -46,6 +47,7 @@ use crate::http::last_used::LastUsed;
 use crate::http::{body, cors, dialect, headers, observe, throttle};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
+use crate::metrics::{Meters, endpoint};
 use crate::state::{App, Providers};
 use crate::stripe::{StripeKeys, port_factory};
 use crate::throttle::guesses::Guesses;
@@ -74,6 +76,17 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The address for scrapers is taken or not ours.
+    #[error("cannot listen on {address}: {source}; set METRICS_ADDR to a free address, or unset it")]
+    BindMetrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Something could not be counted.
+    #[error("cannot count: {0}")]
+    Meters(#[from] prometheus::Error),
     /// The actors did not start.
     #[error(transparent)]
     Actors(#[from] ActorsError),
@@ -119,6 +132,7 @@ pub struct Running {
     server: JoinHandle<std::io::Result<()>>,
     keeper: JoinHandle<()>,
     handle: ServerHandle,
+    scrapers: Option<ServerHandle>,
     door: Door,
     actors: ActorSystem,
     mail_room: Option<MailRoom>,
@@ -132,6 +146,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let bind = |source| StartError::Bind { address, source };
     let listener = TcpListener::bind(address).map_err(bind)?;
     let port = listener.local_addr().map_err(bind)?.port();
+    let scrapers = scrapers_door(&config)?;
     let base_url = config.base_url.as_ref().map_or_else(
         || format!("http://{}", SocketAddr::new(config.host, port)),
         |url| url.as_str().trim_end_matches('/').to_owned(),
@@ -155,6 +170,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         }
         Mode::Production => None,
     };
+    // The ring is derived once more: the actor seals on a thread of its own.
+    let resealing = reseal::columns(&Arc::new(RootKeys::of(&config)), &random);
     let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
     let mail_room = config.mail.as_ref().map(|settings| MailRoom::open(settings, &base_url));
     let app = Data::new(App {
@@ -171,6 +188,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
+        meters: Meters::new(&store)?,
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
         base_url: base_url.clone(),
@@ -185,10 +203,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     actors.deliver_through(port_factory, Arc::clone(&app.clock)).await;
     actors
         .refresh_through(vault::ahead::port(app.clone(), address_policy(app.config.mode)), app.clock.clone());
+    actors.reseal(resealing);
     let door = Door::of(&listener).map_err(bind)?;
     let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
+    let scrapers = scrapers.map(|listener| serve_scrapers(&app, listener)).transpose()?;
     let bell = actors.death_bell();
     let keeper = tokio::task::spawn_local(key_keeper::keep(app.clone()));
     Ok(Running {
@@ -198,6 +218,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         server: tokio::task::spawn_local(server),
         keeper,
         handle,
+        scrapers,
         door,
         actors,
         mail_room,
@@ -239,6 +260,24 @@ fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
             livemode: config.billing.livemode(),
         },
     }
+}
+
+/// Binds the address for scrapers before anything is started: a start that cannot keep its promises leaves nothing.
+fn scrapers_door(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = config.metrics.address else { return Ok(None) };
+    let listener = TcpListener::bind(address);
+    listener.map(Some).map_err(|source| StartError::BindMetrics { address, source })
+}
+
+fn serve_scrapers(app: &Data<App>, listener: TcpListener) -> Result<ServerHandle, StartError> {
+    let failed = |source, address| StartError::BindMetrics { address, source };
+    let unknown = SocketAddr::new(app.config.host, 0);
+    let address = listener.local_addr().map_err(|source| failed(source, unknown))?;
+    let server = endpoint::serve(app.clone(), listener).map_err(|source| failed(source, address))?;
+    let handle = server.handle();
+    tokio::task::spawn_local(server);
+    log::info!(url:% = format!("http://{address}/metrics"); "figures are shown");
+    Ok(handle)
 }
 
 /// A database is for dev mode or for real, never for both.
@@ -309,14 +348,14 @@ fn serve(
             .app_data(app.clone())
             .app_data(HttpClient::new())
             .app_data(GuardedClient::new(reach))
-            .wrap(from_fn(cors::answers))
             .wrap(from_fn(throttle::at_the_door))
+            .wrap(from_fn(cors::answers))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))
             .wrap(from_fn(dialect::render_errors))
             .wrap(from_fn(body::bounded))
             .wrap(from_fn(drain::farewell))
-            .configure(|cfg| configure(cfg, dev_provider.clone()))
+            .configure(|cfg| configure(cfg, &app.meters.requests, dev_provider.clone()))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)
@@ -341,6 +380,9 @@ impl Running {
         self.keeper.abort();
         self.app.event_streams.close();
         self.handle.stop(false).await;
+        if let Some(scrapers) = &self.scrapers {
+            scrapers.stop(false).await;
+        }
         self.app.last_used.flush(&self.app.store).await;
         self.actors.stop().await;
     }
@@ -348,7 +390,7 @@ impl Running {
     /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
     /// actors. A second signal cuts it short.
     pub async fn finished(self) -> Result<(), RunError> {
-        let Self { app, server, keeper, handle, door, actors, mail_room, bell, .. } = self;
+        let Self { app, server, keeper, handle, scrapers, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
             outcome = &mut server => {
@@ -371,6 +413,9 @@ impl Running {
             mail_room.close().await;
         }
         app.last_used.flush(&app.store).await;
+        if let Some(scrapers) = scrapers {
+            scrapers.stop(false).await;
+        }
         actors.stop().await;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))

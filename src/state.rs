@@ -21,6 +21,7 @@ use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
+use crate::metrics::Meters;
 use crate::stripe::StripeKeys;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::limits::Limits;
@@ -74,6 +75,8 @@ pub struct App {
     pub event_streams: Streams,
     /// Takes mail to be sent.
     pub mailer: Mailer,
+    /// What is counted.
+    pub meters: Meters,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
     /// Which requests are being served.

@@ -2,8 +2,10 @@
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use actix::{Actor, Handler, SyncContext};
+use prometheus::Histogram;
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 
@@ -15,6 +17,8 @@ use crate::message::{Read, ReadOp};
 pub(crate) struct Reader {
     pub(crate) pool: Pool<SqliteConnectionManager>,
     pub(crate) connection: Option<ReadConnection>,
+    /// How long a question takes.
+    pub(crate) seconds: Histogram,
 }
 
 impl Actor for Reader {
@@ -26,11 +30,14 @@ impl<Q: ReadOp> Handler<Read<Q>> for Reader {
 
     fn handle(&mut self, Read { question, _permit }: Read<Q>, _ctx: &mut Self::Context) -> Self::Result {
         // SyncArbiter never restarts a panicked thread: catch, give the connection back, go on.
-        catch_unwind(AssertUnwindSafe(|| self.ask(&question))).unwrap_or_else(|_| {
+        let begun = Instant::now();
+        let answer = catch_unwind(AssertUnwindSafe(|| self.ask(&question))).unwrap_or_else(|_| {
             log::error!(operation = type_name::<Q>(); "read panicked");
             self.connection = None;
             Err(StoreError::Panicked)
-        })
+        });
+        self.seconds.observe(begun.elapsed().as_secs_f64());
+        answer
     }
 }
 

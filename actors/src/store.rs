@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix::Addr;
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler};
+use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -16,8 +18,10 @@ use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
 use crate::reader::Reader;
+use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
@@ -25,11 +29,20 @@ use crate::wal_checkpointer::WalCheckpointer;
 /// How long a request waits for a place before it is told to come back.
 const ADMISSION_BUDGET: Duration = Duration::from_secs(2);
 
+/// How long an actor may take to tell about itself.
+const OBSERVATION_BUDGET: Duration = Duration::from_secs(1);
+
+/// Reads admitted per lane: enough to keep the readers busy, few enough to keep the wait short.
+pub(crate) const READ_PERMITS: usize = 512;
+/// Writes admitted: four full batches.
+pub(crate) const WRITE_PERMITS: usize = 1024;
+
 /// One lane of readers with its own admission: SyncArbiter's queue is unbounded, so the bound is ours.
 #[derive(Clone)]
 pub(crate) struct ReadLane {
     pub(crate) readers: Addr<Reader>,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) meters: LaneMeters,
 }
 
 impl ReadLane {
@@ -38,9 +51,9 @@ impl ReadLane {
         &self,
         question: Q,
     ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
-        let Self { readers, permits } = self.clone();
+        let Self { readers, permits, meters } = self.clone();
         async move {
-            let permit = admit(&permits).await?;
+            let permit = admit(&permits, &meters.refused).await?;
             readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
         }
     }
@@ -58,11 +71,14 @@ pub struct Store {
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
     pub(crate) refresher: Arc<OnceLock<Addr<TokenRefresher>>>,
+    /// Set once it is known what is sealed how.
+    pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
     pub(crate) writes_failing: Arc<AtomicBool>,
+    pub(crate) meters: Meters,
 }
 
 impl Store {
@@ -83,13 +99,13 @@ impl Store {
     /// # Errors
     /// [`OpError::Refused`] with the operation's own reason, or [`OpError::Store`].
     pub async fn write<C: WriteOp>(&self, change: C) -> Result<C::Output, OpError<C::Refused>> {
-        let permit = Some(admit(&self.write_permits).await?);
+        let permit = Some(admit(&self.write_permits, &self.meters.writes_refused).await?);
         self.queue.send(Write { change, permit }).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
     }
 
     /// Issues one device code, durable when answered.
     pub async fn issue_device_code(&self, request: IssueDeviceCode) -> Result<IssuedDeviceCode, StoreError> {
-        let permit = admit(&self.write_permits).await?;
+        let permit = admit(&self.write_permits, &self.meters.writes_refused).await?;
         self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -113,25 +129,56 @@ impl Store {
         self.stripe.send(Again(which)).await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// What every actor tells about itself. An actor that does not answer is missing from the list.
+    /// What every actor tells about itself, and how much room there is. An actor that does not answer in time is missing
+    /// from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer, housekeeper, outbox, stripe) = futures_util::join!(
-            self.queue.send(Observe),
-            self.batcher.send(Observe),
-            self.checkpointer.send(Observe),
-            self.housekeeper.send(Observe),
-            self.outbox.send(Observe),
-            self.stripe.send(Observe)
-        );
-        let refresher = match self.refresher.get() {
-            Some(refresher) => refresher.send(Observe).await.ok(),
-            None => None,
+        let refresher = async {
+            match self.refresher.get() {
+                Some(refresher) => ask(refresher).await,
+                None => None,
+            }
         };
-        [queue, batcher, checkpointer, housekeeper, outbox, stripe]
-            .into_iter()
-            .flatten()
-            .chain(refresher)
-            .collect()
+        let resealer = async {
+            match self.resealer.get() {
+                Some(resealer) => ask(resealer).await,
+                None => None,
+            }
+        };
+        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer) = futures_util::join!(
+            ask(&self.queue),
+            ask(&self.batcher),
+            ask(&self.checkpointer),
+            ask(&self.housekeeper),
+            ask(&self.outbox),
+            ask(&self.stripe),
+            refresher,
+            resealer
+        );
+        let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer];
+        actors.into_iter().flatten().chain([self.room()]).collect()
+    }
+
+    /// How many of the places for reads and writes are taken.
+    fn room(&self) -> Snapshot {
+        let taken = |all: usize, permits: &Semaphore| all.saturating_sub(permits.available_permits()) as u64;
+        Snapshot {
+            actor: "store",
+            figures: vec![
+                ("write_places", WRITE_PERMITS as u64),
+                ("write_places_taken", taken(WRITE_PERMITS, &self.write_permits)),
+                ("fast_read_places", READ_PERMITS as u64),
+                ("fast_read_places_taken", taken(READ_PERMITS, &self.fast.permits)),
+                ("report_read_places", READ_PERMITS as u64),
+                ("report_read_places_taken", taken(READ_PERMITS, &self.report.permits)),
+                ("writes_failing", u64::from(self.writes_failing())),
+            ],
+        }
+    }
+
+    /// What is measured while the actors work.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Where commits are told of.
@@ -153,8 +200,16 @@ impl Store {
     }
 }
 
+async fn ask<A>(actor: &Addr<A>) -> Option<Snapshot>
+where
+    A: Actor + Handler<Observe>,
+    A::Context: ToEnvelope<A, Observe>,
+{
+    timeout(OBSERVATION_BUDGET, actor.send(Observe)).await.ok()?.ok()
+}
+
 /// A place, within the budget. It travels with the message, so that it is free again when the work is done.
-async fn admit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
+async fn admit(permits: &Arc<Semaphore>, refused: &IntCounter) -> Result<OwnedSemaphorePermit, StoreError> {
     // The uncontended case takes no timer.
     if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Ok(permit);
@@ -162,6 +217,9 @@ async fn admit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreEr
     match timeout(ADMISSION_BUDGET, Arc::clone(permits).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) => Err(StoreError::Closed),
-        Err(_) => Err(StoreError::Busy),
+        Err(_) => {
+            refused.inc();
+            Err(StoreError::Busy)
+        }
     }
 }

@@ -19,18 +19,15 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::Reader;
-use crate::store::{ReadLane, Store};
+use crate::resealer::{ColumnToReseal, Resealer};
+use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
 use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
-
-/// Reads admitted per lane: enough to keep the readers busy, few enough to keep the wait short.
-const READ_PERMITS: usize = 512;
-/// Writes admitted: four full batches.
-const WRITE_PERMITS: usize = 1024;
 
 /// How long a stop waits for what is being delivered.
 const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
@@ -56,6 +53,9 @@ pub enum StartError {
     /// A connection could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something could not be measured.
+    #[error("cannot count: {0}")]
+    Meters(#[from] prometheus::Error),
 }
 
 /// The running actors. Must be started inside an actix `System`.
@@ -72,13 +72,14 @@ impl ActorSystem {
         let lock = prepare(&settings.path)?;
         let bell = DeathBell::default();
         let engine = Engine::new(&settings.path);
-        let fast = start_lane(&engine, settings.readers_per_lane)?;
-        let report = start_lane(&engine, 1)?;
+        let meters = Meters::new()?;
+        let fast = start_lane(&engine, settings.readers_per_lane, &meters.fast)?;
+        let report = start_lane(&engine, 1, &meters.report)?;
         // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
-        let background = start_lane(&engine, 1)?;
+        let background = start_lane(&engine, 1, &meters.background)?;
         let writes_failing = Arc::new(AtomicBool::new(false));
         let bulletin = Bulletin::default();
-        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin))?;
+        let writer = start_writer(&engine, ports.faults, &bell, (&writes_failing, &bulletin, &meters))?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -130,11 +131,13 @@ impl ActorSystem {
             checkpointer,
             housekeeper,
             refresher: Arc::default(),
+            resealer: Arc::default(),
             stripe,
             outbox,
             bulletin,
             bell: bell_of_store,
             writes_failing,
+            meters,
         };
         Ok(Self { store, arbiters, bell, _lock: lock })
     }
@@ -157,6 +160,19 @@ impl ActorSystem {
         let _ = self.store.refresher.set(refresher);
     }
 
+    /// Has everything sealed anew that is not sealed with the present keys. Separate from the start, because a command
+    /// that works on the database does so by itself.
+    pub fn reseal(&mut self, columns: Vec<ColumnToReseal>) {
+        let arbiter = Arbiter::new();
+        let (report, queue, bell) = (self.store.report.clone(), self.store.queue.clone(), self.bell.clone());
+        let resealer = Resealer::start_in_arbiter(&arbiter.handle(), move |_| {
+            Resealer::new(report, queue, columns, &bell)
+        });
+        self.arbiters.push(arbiter);
+        // A second one would do what the first one does: the one that is there stays.
+        let _ = self.store.resealer.set(resealer);
+    }
+
     /// Lets the outbox deliver. Separate from the start, because what delivers needs the store.
     pub async fn deliver_through(&self, factory: PortFactory, clock: Arc<dyn Clock>) {
         // An outbox that is not there any more has rung the death bell.
@@ -172,7 +188,8 @@ impl ActorSystem {
     /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, batcher, queue, log,
     /// addresses. Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, .. } = &self.store;
+        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, .. } =
+            &self.store;
         let _ = stripe.send(Stop).await;
         log::info!(step = "stripe events stopped"; "stopping");
         if let Some(refresher) = refresher.get() {
@@ -185,6 +202,9 @@ impl ActorSystem {
         let _ = outbox.send(Stop).await;
         log::info!(step = "deliveries settled", all = settled; "stopping");
         let _ = housekeeper.send(Stop).await;
+        if let Some(resealer) = resealer.get() {
+            let _ = resealer.send(Stop).await;
+        }
         let _ = batcher.send(Flush).await;
         let _ = batcher.send(Stop).await;
         log::info!(step = "device codes flushed"; "stopping");
@@ -203,23 +223,28 @@ impl ActorSystem {
     }
 }
 
-fn start_lane(engine: &Engine, readers: u32) -> Result<ReadLane, StoreError> {
+fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<ReadLane, StoreError> {
     let pool = engine.readers(readers)?;
     let threads = readers as usize;
-    let readers = SyncArbiter::start(threads, move || Reader { pool: pool.clone(), connection: None });
-    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)) })
+    let seconds = meters.seconds.clone();
+    let readers = SyncArbiter::start(threads, move || Reader {
+        pool: pool.clone(),
+        connection: None,
+        seconds: seconds.clone(),
+    });
+    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)), meters: meters.clone() })
 }
 
 fn start_writer(
     engine: &Engine,
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin): (&Arc<AtomicBool>, &Bulletin),
+    (failing, bulletin, meters): (&Arc<AtomicBool>, &Bulletin, &Meters),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, bell, failing) = (engine.clone(), bell.clone(), Arc::clone(failing));
-    let bulletin = bulletin.clone();
+    let (bulletin, meters) = (bulletin.clone(), meters.writer.clone());
     Ok(SyncArbiter::start(1, move || Writer {
         engine: engine.clone(),
         connection: None,
@@ -227,5 +252,6 @@ fn start_writer(
         bell: bell.clone(),
         failing: Arc::clone(&failing),
         bulletin: bulletin.clone(),
+        meters: meters.clone(),
     }))
 }

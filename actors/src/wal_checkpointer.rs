@@ -71,6 +71,7 @@ impl Handler<Observe> for WalCheckpointer {
                 ("checkpoints", self.checkpoints),
                 ("failures", self.failures),
                 ("log_bytes", self.engine.log_length()),
+                ("database_bytes", self.engine.length()),
             ],
         })
     }

@@ -7,6 +7,7 @@ use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use actix::{Actor, Handler, Message, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -17,6 +18,7 @@ use crate::error::{OpError, StoreError};
 use crate::faults::{FaultPoint, Faults};
 use crate::guard::DeathBell;
 use crate::message::WriteOp;
+use crate::meters::WriterMeters;
 
 /// What became of an operation inside its savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,7 @@ pub(crate) struct Writer {
     pub(crate) failing: Arc<AtomicBool>,
     /// Where news of a commit are put up.
     pub(crate) bulletin: Bulletin,
+    pub(crate) meters: WriterMeters,
 }
 
 impl Actor for Writer {
@@ -124,7 +127,9 @@ impl Writer {
         match job {
             Job::Commit(batch) => Ok(self.commit_and_answer(batch)),
             Job::Checkpoint => {
+                let begun = Instant::now();
                 let log_emptied = self.connect()?.checkpoint()?;
+                self.meters.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
                 Ok(Done { log_emptied, ..Done::default() })
             }
         }
@@ -159,7 +164,19 @@ impl Writer {
     }
 
     /// One transaction for all of `batch`. After an error nothing of it is in the database.
+    #[allow(clippy::cast_precision_loss)] // a batch has 257 operations at most
     fn commit(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let outcome = self.commit_once(batch);
+        self.meters.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        self.meters.operations.observe(batch.len() as f64);
+        if outcome.is_err() {
+            self.meters.failures.inc();
+        }
+        outcome
+    }
+
+    fn commit_once(&mut self, batch: &mut [Box<dyn QueuedWrite>]) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         let fault = |point| faults.at(point).map_or(Ok(()), Err);
         let bulletin = self.bulletin.clone();

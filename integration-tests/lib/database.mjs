@@ -48,6 +48,17 @@ export async function editDatabase(dir, sql) {
   }
 }
 
+/** The rows that a query finds in the database of a stopped service. */
+export async function queryDatabase(dir, sql) {
+  const rows = [];
+  for (const file of databaseFiles(dir).filter((name) => name.endsWith('.db'))) {
+    await withDatabase(file, (db) => {
+      for (const { values } of db.exec(sql)) rows.push(...values);
+    });
+  }
+  return rows;
+}
+
 /** Runs a change of the audit log as somebody would who owns the file: past the triggers, which are put back. */
 export async function tamperWithAuditLog(file, sql) {
   await withDatabase(file, (db) => {

@@ -13,12 +13,15 @@ const ERRORS = {
   redirect_uri_mismatch: 'The redirect_uri MUST match the registered callback URL for this application.',
   bad_verification_code: 'The code passed is incorrect or expired.',
   unsupported_grant_type: 'The grant_type is not supported.',
+  bad_refresh_token: 'The refresh token passed is incorrect or expired.',
 };
+const REFRESH_TOKEN_SECONDS = 15_897_600; // six months
 
 export class GitHub {
   #http;
   #codes = new Map();
   #tokens = new Map();
+  #refreshTokens = new Map();
   #faults = new Map();
 
   constructor() {
@@ -28,7 +31,11 @@ export class GitHub {
     /** Who approves: the account of the next authorization. `undefined` says no. */
     this.user = undefined;
     /** How often each endpoint was called. */
-    this.calls = { authorization: 0, token: 0, user: 0, emails: 0 };
+    this.calls = { authorization: 0, token: 0, user: 0, emails: 0, revocation: 0 };
+    /** Whether this is a GitHub App with "expire user authorization tokens", and not a classic OAuth app. */
+    this.isApp = false;
+    /** Life of an app's access token: eight hours. */
+    this.tokenSeconds = 28_800;
   }
 
   static async start() {
@@ -49,7 +56,7 @@ export class GitHub {
 
   /**
    * Makes an endpoint fail until `heal`: see `Upstream.fail`.
-   * @param {'token' | 'user' | 'emails'} endpoint
+   * @param {'token' | 'user' | 'emails' | 'revocation'} endpoint
    */
   fail(endpoint, kind) {
     this.#faults.set(endpoint, kind);
@@ -74,6 +81,7 @@ export class GitHub {
     if (route === 'POST /login/oauth/access_token') return this.#token(req, res);
     if (route === 'GET /api/v3/user') return this.#api('user', req, res);
     if (route === 'GET /api/v3/user/emails') return this.#api('emails', req, res);
+    if (route === `DELETE /api/v3/applications/${this.clientId}/token`) return this.#revoke(req, res);
     return sendJson(res, 404, { message: 'Not Found', documentation_url: 'https://docs.github.com/rest', status: '404' });
   }
 
@@ -113,6 +121,14 @@ export class GitHub {
       return refuse('incorrect_client_credentials');
     }
     const grantType = fields.get('grant_type') ?? 'authorization_code';
+    if (grantType === 'refresh_token' && this.isApp) {
+      const used = this.#refreshTokens.get(fields.get('refresh_token'));
+      if (used === undefined) return refuse('bad_refresh_token');
+      // Both tokens of the pair end with it.
+      this.#refreshTokens.delete(fields.get('refresh_token'));
+      this.#tokens.delete(used.accessToken);
+      return reply(this.#issue(used.grant));
+    }
     if (grantType !== 'authorization_code') return refuse('unsupported_grant_type');
     const code = this.#codes.get(fields.get('code'));
     this.#codes.delete(fields.get('code')); // single use, whatever comes of it
@@ -120,10 +136,46 @@ export class GitHub {
     const redirectUri = fields.get('redirect_uri');
     if (redirectUri != null && redirectUri !== code.redirectUri) return refuse('redirect_uri_mismatch');
     if (code.challenge !== null && code.challenge !== s256(fields.get('code_verifier'))) return refuse('bad_verification_code');
-    const token = `gho_${randomBytes(27).toString('base64url').replace(/[-_]/g, 'x')}`;
-    rememberSecret('upstream access token', token);
-    this.#tokens.set(token, code);
-    return reply({ access_token: token, scope: code.scopes.join(','), token_type: 'bearer' });
+    return reply(this.#issue(code));
+  }
+
+  #issue(grant) {
+    const token = (prefix) => `${prefix}_${randomBytes(27).toString('base64url').replace(/[-_]/g, 'x')}`;
+    const accessToken = token(this.isApp ? 'ghu' : 'gho');
+    rememberSecret('upstream access token', accessToken);
+    this.#tokens.set(accessToken, grant);
+    // A classic app's token does not end; the scope of an app's token is empty, its permissions are the installation's.
+    if (!this.isApp) return { access_token: accessToken, scope: grant.scopes.join(','), token_type: 'bearer' };
+    const refreshToken = token('ghr');
+    rememberSecret('upstream refresh token', refreshToken);
+    this.#refreshTokens.set(refreshToken, { grant, accessToken });
+    return {
+      access_token: accessToken,
+      expires_in: this.tokenSeconds,
+      refresh_token: refreshToken,
+      refresh_token_expires_in: REFRESH_TOKEN_SECONDS,
+      scope: '',
+      token_type: 'bearer',
+    };
+  }
+
+  /** The person took the authorization back at GitHub. */
+  forgetEverything() {
+    this.#tokens.clear();
+    this.#refreshTokens.clear();
+  }
+
+  // DELETE /applications/{client_id}/token
+  async #revoke(req, res) {
+    this.calls.revocation += 1;
+    const text = await readBody(req);
+    if (misbehave(this.#faults.get('revocation'), res)) return undefined;
+    const [id, secret] = basicCredentials(req.headers.authorization);
+    if (id !== this.clientId || secret !== this.clientSecret) return sendJson(res, 404, { message: 'Not Found', status: '404' });
+    const { access_token: token } = JSON.parse(text);
+    if (typeof token !== 'string') return sendJson(res, 422, { message: 'Validation Failed', status: '422' });
+    if (!this.#tokens.delete(token)) return sendJson(res, 404, { message: 'Not Found', status: '404' });
+    return res.writeHead(204).end();
   }
 
   #api(endpoint, req, res) {

@@ -19,6 +19,7 @@ const ENDPOINTS = {
   '/token': 'token',
   '/jwks': 'jwks',
   '/me': 'userinfo',
+  '/token/revocation': 'revocation',
   '/.well-known/openid-configuration': 'discovery',
 };
 
@@ -39,10 +40,12 @@ export class Upstream {
     /** What a token answer grants: the life of the access token, and whether a refresh token comes with it. */
     this.tokenSeconds = 600;
     this.givesRefreshTokens = false;
+    /** Whether tokens can be given back (RFC 7009). Microsoft has no such endpoint. */
+    this.revokes = name !== 'microsoft';
     /** Accounts by subject: the claims of each. */
     this.accounts = new Map();
     /** How often each endpoint was called. */
-    this.calls = { token: 0, jwks: 0, userinfo: 0, discovery: 0, authorization: 0 };
+    this.calls = { token: 0, jwks: 0, userinfo: 0, discovery: 0, authorization: 0, revocation: 0 };
   }
 
   /** @param {'google' | 'microsoft' | 'oidc'} name */
@@ -66,7 +69,7 @@ export class Upstream {
 
   /**
    * Makes an endpoint fail until `heal`.
-   * @param {'token' | 'jwks' | 'userinfo' | 'discovery'} endpoint
+   * @param {'token' | 'jwks' | 'userinfo' | 'discovery' | 'revocation'} endpoint
    * @param {'hang' | 'error' | 'garbage' | 'huge' | 'redirect' | 'drop' | 'invalid_grant'} kind
    */
   fail(endpoint, kind) {
@@ -109,7 +112,7 @@ export class Upstream {
       claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'picture'] },
       conformIdTokenClaims: false, // as the big providers do: profile claims are in the id_token
       pkce: { required: () => true },
-      features: { devInteractions: { enabled: false } },
+      features: { devInteractions: { enabled: false }, revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId } },
       interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
       issueRefreshToken: async (_ctx, client) => this.givesRefreshTokens && client.grantTypeAllowed('refresh_token'),
       rotateRefreshToken: true, // and a rotated one that comes again ends the whole grant
@@ -154,12 +157,38 @@ export class Upstream {
       if (misbehave(this.#faults.get(endpoint), res)) return undefined;
       // The big providers take the client secret in the header or in the body; this implementation wants one method
       // per client, so the client is whatever the request makes it.
-      if (endpoint === 'token') {
+      if (endpoint === 'revocation' && this.name === 'google') return this.#revokeAsGoogle(req, res);
+      if (endpoint === 'token' || endpoint === 'revocation') {
         this.#authMethod = req.headers.authorization === undefined ? 'client_secret_post' : 'client_secret_basic';
-        this.#watchTokens(res);
       }
+      if (endpoint === 'token') this.#watchTokens(res);
+      if (endpoint === 'discovery' && !this.revokes) this.#hideRevocation(res);
     }
     return this.callback(req, res);
+  }
+
+  #hideRevocation(res) {
+    const end = res.end.bind(res);
+    res.end = (body, ...rest) => {
+      const { revocation_endpoint: _hidden, ...document } = JSON.parse(body);
+      const text = JSON.stringify(document);
+      res.setHeader('content-length', Buffer.byteLength(text));
+      return end(text, ...rest);
+    };
+  }
+
+  // Google wants the token and nothing else, takes the whole grant back, and says 400 when it does not know the token.
+  async #revokeAsGoogle(req, res) {
+    const token = new URLSearchParams(await readBody(req)).get('token');
+    const { AccessToken, RefreshToken } = this.provider;
+    const found = await RefreshToken.find(token) ?? await AccessToken.find(token);
+    if (found === undefined || req.headers.authorization !== undefined) {
+      res.writeHead(400, { 'content-type': 'application/json' }).end('{"error": "invalid_token", "error_description": "Token expired or revoked"}');
+      return;
+    }
+    await AccessToken.revokeByGrantId(found.grantId);
+    await RefreshToken.revokeByGrantId(found.grantId);
+    res.writeHead(200, { 'content-type': 'application/json' }).end('{}');
   }
 
   // The sign-in page: a form that asks for the account, with a way to say no.

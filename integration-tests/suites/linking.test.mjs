@@ -136,3 +136,41 @@ scenario('a state of a link is no state of a sign-in', async (stage) => {
   assert.equal(new URL(page.url).pathname, '/auth/link/confirm');
   assertErrorPage(await browser.get(back), 400);
 });
+
+scenario('unlinking in parallel never takes the last account away', async (stage) => {
+  const { server, ada, atGoogle, atMicrosoft } = await setting(stage);
+  const me = (await whoAmI(server, ada.access)).json;
+  for (let round = 0; round < 5; round += 1) {
+    const [left] = await providers(ada);
+    const [other, account, own] = left === 'google' ? ['microsoft', atMicrosoft, atGoogle] : ['google', atGoogle, atMicrosoft];
+    const browser = stage.browser();
+    const asked = await toTheProof(browser, await begin(ada, other), account);
+    const decision = await prove(browser, asked, left, own);
+    assert.equal((await browser.submit(formWith(decision, 'csrf'), { decision: 'link' })).status, 200);
+    assert.equal((await providers(ada)).length, 2);
+    const answers = await Promise.all([0, 1, 2, 3].flatMap(() => ['google', 'microsoft']).map((provider) => ada.delete(`${IDENTITIES}/${provider}`)));
+    assert.equal(answers.filter(({ status }) => status === 204).length, 1, `round ${round}: ${answers.map(({ status }) => status)}`);
+    const [kept, ...more] = await providers(ada);
+    assert.equal(more.length, 0);
+    const through = await signIn(server, kept, kept === 'google' ? atGoogle : atMicrosoft);
+    assert.equal((await whoAmI(server, through.access)).json.id, me.id, 'the account that is left signs in to the same user');
+  }
+});
+
+scenario('a user changes their name, and their address only to one that a linked account proves', async (stage) => {
+  const { server, atGoogle, ada } = await setting(stage);
+  const changed = await ada.patch('/api/user', { name: 'Ada Lovelace' });
+  assert.equal(changed.status, 200, changed.text);
+  assert.deepEqual([changed.json.name, changed.json.email], ['Ada Lovelace', ADA.email]);
+  assert.deepEqual((await whoAmI(server, ada.access)).json, changed.json);
+
+  assertApiError(await ada.patch('/api/user', { email: 'ada@elsewhere.test' }), 409, 'CONFLICT');
+  for (const body of [{ email: 'nonsense' }, { email: null }, { name: '' }, { name: 7 }, { name: 'x'.repeat(101) }]) {
+    assertApiError(await ada.patch('/api/user', body), 400, 'VALIDATION_FAILED');
+  }
+  assert.equal((await ada.patch('/api/user', { email: ADA.email.toUpperCase() })).json.email, ADA.email);
+  // A sign-in brings the provider's name along and leaves the one that the user chose.
+  const again = new Caller(server, (await signIn(server, 'google', atGoogle)).access);
+  assert.equal((await again.get('/api/user')).json.name, 'Ada Lovelace');
+  assert.equal((await again.patch('/api/user', { name: null })).json.name, null);
+});

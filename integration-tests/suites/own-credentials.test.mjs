@@ -9,6 +9,7 @@ import { freePort } from '../lib/gatehouse.mjs';
 import { request } from '../lib/http.mjs';
 import { ownedPlatform, registerActive, signInAdministrator } from '../lib/management.mjs';
 import { scenario } from '../lib/stage.mjs';
+import { until } from '../lib/until.mjs';
 
 const REFUSED = [400, 401, 403, 404, 409, 410];
 const KEYS = ['client_id', 'created_at', 'has_secret', 'id', 'is_readable', 'issuer', 'org_id', 'provider', 'redirect_uri', 'updated_at'];
@@ -279,7 +280,7 @@ scenario('an issuer that lies or does not answer is refused when it is saved (18
 
 scenario('another ENCRYPTION_KEY than the data opens nothing, says so, and a new save mends it (179)', async (stage) => {
   const key = () => randomBytes(32).toString('base64');
-  const [first, second] = [key(), key()];
+  const [first, second, third] = [key(), key(), key()];
   const { server, owner } = await ownedPlatform(stage, { env: { ENCRYPTION_KEY: first } });
   const idp = await stage.upstream();
   const acme = await tenant(server, owner, 'acme');
@@ -293,7 +294,10 @@ scenario('another ENCRYPTION_KEY than the data opens nothing, says so, and a new
   await restart(`${second},${first}`);
   assert.equal(await readable(), true, 'a ring that still holds the old key opens');
   assert(isRedirect(await leaves()));
+  await until('it is sealed with the new one', async () => (await request(`${server.url}/health/ready`)).json.actors.resealer.columns_left === 0);
   await restart(second);
+  assert.equal(await readable(), true, 'the old key is not needed any more');
+  await restart(third);
   assert.equal(await readable(), false);
   const page = await leaves();
   assertErrorPage(page, 502);

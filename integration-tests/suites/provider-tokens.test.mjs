@@ -2,16 +2,19 @@
 // cases.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { formWith } from '../lib/browser.mjs';
-import { editDatabase } from '../lib/database.mjs';
+import { editDatabase, queryDatabase } from '../lib/database.mjs';
 import { assertApiError, assertErrorPage } from '../lib/expect.mjs';
 import { APP, appParameters, exchange, signInThrough, tokens, webSignIn } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
 import { Caller, registerActive, signInAdministrator } from '../lib/management.mjs';
 import { scenario } from '../lib/stage.mjs';
+import { until } from '../lib/until.mjs';
 
 const PROVIDERS = ['google', 'microsoft', 'github'];
 const SCOPES = { google_scopes: ['https://www.googleapis.com/auth/calendar.readonly'], microsoft_scopes: ['Mail.Read'], github_scopes: ['repo'] };
+const HOUR_MS = 3600 * 1000;
 const path = (provider) => `/api/provider-token/${provider}`;
 
 /** A service whose app calls providers, and stand-ins that give tokens which end and can be refreshed. */
@@ -35,6 +38,10 @@ async function setting(stage, { providers = ['google'], ...options } = {}) {
 /** Whether the provider's own API takes the token. */
 async function isGood(upstream, token) {
   return (await request(`${upstream.url}/me`, { bearer: token })).status === 200;
+}
+
+async function figures(server) {
+  return (await request(`${server.url}/health/ready`)).json.actors.token_refresher;
 }
 
 async function token(caller, provider = 'google') {
@@ -212,4 +219,106 @@ scenario('a classic token of GitHub does not end and is not refreshed', async (s
   assert.equal((await token(user, 'github')).access_token, answer.access_token);
   assert.equal(github.calls.token, 1);
   assertErrorPage(await stage.browser().get(`${server.url}/auth/link/github?ticket=x`), 400);
+});
+
+scenario("a GitHub App's tokens end after eight hours, rotate, and are over when GitHub says so with status 200", async (stage) => {
+  const { server, github, enter } = await setting(stage, { providers: ['github'], fakeClock: true });
+  github.isApp = true;
+  github.user = github.account({ login: 'octocat', emails: [{ email: 'octocat@acme.test', primary: true, verified: true }] });
+  const takes = async (one) => (await request(`${github.apiUrl}/user`, { bearer: one, headers: { 'user-agent': 'app' } })).status === 200;
+  const first = await token(await enter('github'), 'github');
+  const left = Date.parse(first.expires_at) - Date.now();
+  assert(left > 7.9 * HOUR_MS && left <= 8 * HOUR_MS, `${left} ms`);
+  assert.match(first.access_token, /^ghu_/);
+
+  // Ahead of time, by nobody's request, again and again: each refresh token works once.
+  for (const [hours, calls] of [[8, 2], [16, 3], [24, 4]]) {
+    server.clock.set(hours * 3600 - 240);
+    await until(`refresh at ${hours} hours`, () => github.calls.token === calls, { deadlineMs: 25_000 });
+  }
+  await until('it is stored', async () => figures(server).then(({ refreshed }) => refreshed === 3));
+  const back = await enter('github');
+  const now = await token(back, 'github');
+  assert(await takes(now.access_token) && !(await takes(first.access_token)));
+
+  // On demand: who comes after the end waits for one refresh.
+  github.tokenSeconds = 30;
+  const third = await token(await enter('github'), 'github');
+  const before = github.calls.token;
+  const answers = await Promise.all(Array.from({ length: 20 }, () => token(back, 'github')));
+  assert(github.calls.token > before);
+  for (const { access_token: one } of answers) assert.notEqual(one, third.access_token);
+  assert(await takes((await token(back, 'github')).access_token), 'rotation never tripped');
+
+  github.forgetEverything();
+  assertApiError(await back.get(path('github')), 409, 'REAUTHORIZATION_REQUIRED');
+  const asked = github.calls.token;
+  assertApiError(await back.get(path('github')), 409, 'REAUTHORIZATION_REQUIRED');
+  assert.equal(github.calls.token, asked, 'bad_refresh_token is the end of it');
+});
+
+scenario('the first key of the ring changes under live traffic, and the old one can be taken away', async (stage) => {
+  const [oldest, old, next] = Array.from({ length: 3 }, () => randomBytes(32).toString('base64'));
+  const { server, google, enter } = await setting(stage, { env: { PLATFORM_OWNER_EMAIL: 'root@example.test', ENCRYPTION_KEY: old } });
+  const people = [];
+  for (let n = 0; n < 3; n += 1) people.push(await enter('google', google.account({ email: `p${n}@acme.test`, email_verified: true })));
+  const before = await Promise.all(people.map((one) => token(one)));
+  await server.stop();
+
+  // While it seals anew, everybody reads and others sign in.
+  await server.restart({ env: { ENCRYPTION_KEY: `${next},${old}` } });
+  const traffic = Array.from({ length: 20 }, async (_, n) => token(people[n % 3]));
+  const during = await enter('google', google.account({ email: 'late@acme.test', email_verified: true }));
+  const reads = await Promise.all(traffic);
+  for (const [n, { access_token: one }] of reads.entries()) assert.equal(one, before[n % 3].access_token);
+  const done = await until('everything is sealed anew', async () => {
+    const { json } = await request(`${server.url}/health/ready`);
+    return json.actors.resealer.columns_left === 0 && json.actors.resealer;
+  });
+  assert(done.resealed >= 1, JSON.stringify(done));
+  assert.equal(done.unreadable, 0);
+  await server.stop();
+
+  await server.restart({ env: { ENCRYPTION_KEY: next } });
+  for (const [n, one] of people.entries()) assert.equal((await token(one)).access_token, before[n].access_token, 'the old key is gone and nothing with it');
+  assert.equal((await token(during)).provider, 'google');
+  const again = (await request(`${server.url}/health/ready`)).json.actors.resealer;
+  assert.deepEqual([again.resealed, again.unreadable], [0, 0]);
+  await server.stop();
+
+  // Taken away too early, it is missed by name, and nothing is lost.
+  await server.restart({ env: { ENCRYPTION_KEY: oldest } });
+  await until('what does not open is counted', async () => (await request(`${server.url}/health/ready`)).json.actors.resealer.unreadable === 1);
+  assert.equal((await people[0].get(path('google'))).status, 500);
+  await server.stop();
+  await server.restart({ env: { ENCRYPTION_KEY: `${oldest},${next}` } });
+  assert.equal((await token(people[0])).access_token, before[0].access_token);
+});
+
+scenario('somebody who allows nothing leaves no token behind', async (stage) => {
+  const { server, google, admin, enter } = await setting(stage);
+  const made = await admin.post('/api/organizations/acme/services', { slug: 'third', name: 'Third', service_type: 'web', redirect_uris: [APP], is_third_party: true, ...SCOPES });
+  assert.equal(made.status, 201, made.text);
+  const account = erin(google);
+  const browser = stage.browser();
+  const attempt = webSignIn(server, 'google', { org: 'acme', service: 'third', scope: 'openid' });
+  const question = await signInThrough(browser, attempt.url, account, { stopAt: undefined });
+  assert.equal(new URL(question.url).pathname, '/oauth/consent');
+  const kept = async () => {
+    await server.stop();
+    const rows = await queryDatabase(server.dir, 'SELECT (SELECT COUNT(*) FROM provider_grants), (SELECT COUNT(*) FROM waiting_grants)');
+    await server.restart();
+    return rows[0];
+  };
+  assert.deepEqual(await kept(), [0, 1], 'nothing is in the vault before the person has answered');
+  const denied = await browser.submit(formWith(question, 'csrf'), { decision: 'deny' }, { stopAt: APP });
+  assert.equal(appParameters(denied).error, 'access_denied');
+  assert.deepEqual(await kept(), [0, 0], 'no is no');
+
+  const asked = await signInThrough(browser, webSignIn(server, 'google', { org: 'acme', service: 'third', scope: 'openid' }).url, account, { stopAt: undefined });
+  assert.equal(new URL(asked.url).pathname, '/oauth/consent', asked.text);
+  const allowed = await browser.submit(formWith(asked, 'csrf'), { decision: 'allow' }, { stopAt: APP });
+  assert(appParameters(allowed).code !== undefined);
+  assert.deepEqual(await kept(), [1, 0]);
+  assert.equal((await token(await enter('google', account))).provider, 'google', 'another service has its own');
 });

@@ -118,6 +118,10 @@ keys! {
         "Stripe's API, or a stand-in for tests.";
     BILLING_PAST_DUE_GRACE_DAYS: plain, "`7`",
         "How many days a subscription whose payment failed still grants its plan, from 0 to 90.";
+    METRICS_ADDR: plain, "`/metrics` is at the service's own port for who presents `METRICS_TOKEN`, and nowhere without one (dev mode: open)",
+        "The address and port where alone `/metrics` is, such as `127.0.0.1:9464`. Other than loopback only with `METRICS_TOKEN`.";
+    METRICS_TOKEN: secret, "none",
+        "What a scraper of `/metrics` must present as `Authorization: Bearer`: at least 32 random characters.";
     RUST_LOG: plain, "`info,actix_server=warn`",
         "What is logged, such as `info,gatehouse::device=debug`. Other people's crates never log below `warn`, since they could print secrets.";
     LOG_FORMAT: plain, "`text`",

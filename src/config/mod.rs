@@ -22,7 +22,7 @@ mod strength;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -71,6 +71,15 @@ pub struct LogSettings {
     pub filter: String,
     /// How log lines look.
     pub format: LogFormat,
+}
+
+/// Where figures are shown, and to whom.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSettings {
+    /// The address that is for scrapers alone.
+    pub address: Option<SocketAddr>,
+    /// What a scraper must present.
+    pub token: Option<Secret<String>>,
 }
 
 impl Default for LogSettings {
@@ -126,6 +135,8 @@ pub struct Config {
     pub login_event_retention_days: i64,
     /// The platform's Stripe account.
     pub billing: BillingSettings,
+    /// Where figures are shown, and to whom.
+    pub metrics: MetricsSettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -171,6 +182,7 @@ impl Config {
         let login_event_retention_days =
             reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
         let billing = billing::read(reader);
+        let metrics = read_metrics(reader, mode);
         let log = read_log(reader);
 
         let mut config = Self {
@@ -196,6 +208,7 @@ impl Config {
             mail,
             login_event_retention_days,
             billing,
+            metrics,
             log,
         };
         // Last, and only when all else is fine: a start that is refused leaves nothing behind.
@@ -357,6 +370,27 @@ fn workers(text: &str) -> Result<usize, Wrong> {
 fn rotation_days(text: &str) -> Result<u16, Wrong> {
     let days = text.parse().ok().filter(|days| *days <= 3650);
     days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650, or 0 for never"))
+}
+
+fn read_metrics(reader: &mut Reader<'_>, mode: Mode) -> MetricsSettings {
+    let address = reader.parsed(keys::METRICS_ADDR, network::socket);
+    let token = reader.secret(keys::METRICS_TOKEN).and_then(|text| {
+        let strong = strength::root_secret(&text).map(|_| text);
+        reader.accept(keys::METRICS_TOKEN, strong)
+    });
+    let outside = address.is_some_and(|address| !address.ip().is_loopback());
+    if outside && mode == Mode::Dev {
+        let wrong =
+            Wrong::new("can be reached from outside, which dev mode is not for", "set 127.0.0.1:9464");
+        reader.wrong(keys::METRICS_ADDR, wrong);
+    } else if outside && !reader.is_set(keys::METRICS_TOKEN) {
+        let wrong = Wrong::new(
+            "can be reached from outside without a token",
+            "set METRICS_TOKEN as well, or a loopback address such as 127.0.0.1:9464",
+        );
+        reader.wrong(keys::METRICS_ADDR, wrong);
+    }
+    MetricsSettings { address, token }
 }
 
 fn read_log(reader: &mut Reader<'_>) -> LogSettings {

@@ -1,6 +1,6 @@
 //! Addresses: URLs, origins, hosts and networks, each checked for what it will be used for.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -101,6 +101,15 @@ pub(super) fn host(text: &str) -> Result<IpAddr, Wrong> {
     }
     text.trim_start_matches('[').trim_end_matches(']').parse().map_err(|_| {
         Wrong::new("is not an IP address", "set the address to listen on, such as 0.0.0.0, 127.0.0.1 or ::1")
+    })
+}
+
+/// An address with a port.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
+    let text =
+        text.strip_prefix("localhost").map_or_else(|| text.to_owned(), |rest| format!("127.0.0.1{rest}"));
+    text.parse().map_err(|_| {
+        Wrong::new("is not an IP address with a port", "set both, such as 127.0.0.1:9464 or [::1]:9464")
     })
 }
 

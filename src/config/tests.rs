@@ -213,3 +213,21 @@ fn an_empty_setting_is_an_unset_one() {
         Config::load(&production(&[("SERVER_PORT", ""), ("GITHUB_CLIENT_ID", " ")]), Mode::Production);
     assert_eq!(config.unwrap().port, 3000);
 }
+
+#[test]
+fn figures_are_not_shown_to_the_outside_without_a_token() {
+    let with = |settings: &[(&str, &str)], mode| match mode {
+        Mode::Production => wrong(&production(settings), mode),
+        Mode::Dev => wrong(&given(settings), mode),
+    };
+    let (outside, inside, token) =
+        (("METRICS_ADDR", "0.0.0.0:9464"), ("METRICS_ADDR", "[::1]:9464"), ("METRICS_TOKEN", ROOT));
+    assert_eq!(with(&[outside], Mode::Production), ["METRICS_ADDR"]);
+    assert_eq!(with(&[outside, token], Mode::Production), Vec::<String>::new());
+    assert_eq!(with(&[inside], Mode::Production), Vec::<String>::new());
+    assert_eq!(with(&[outside, token], Mode::Dev), ["METRICS_ADDR"]);
+    assert_eq!(with(&[outside, ("METRICS_TOKEN", "short")], Mode::Production), ["METRICS_TOKEN"]);
+    assert_eq!(with(&[("METRICS_ADDR", "9464")], Mode::Production), ["METRICS_ADDR"]);
+    let localhost = Config::check(&production(&[("METRICS_ADDR", "localhost:9464")]), Mode::Production);
+    assert_eq!(localhost.unwrap().metrics.address.unwrap().to_string(), "127.0.0.1:9464");
+}

@@ -1,11 +1,13 @@
-//! Which stored ciphertext is sealed under which key and context: what `gatehouse secrets reencrypt` goes through.
+//! Which stored ciphertext is sealed under which key and context: what `gatehouse secrets reencrypt` and the running
+//! service go through.
 
 use std::sync::Arc;
 
 use gatehouse_actors::data::sealed_columns::{
-    OAUTH_CREDENTIALS, ORGANIZATION_KEYS, PREVIOUS_OF_WEBHOOKS, ResealColumn, Resealed, SIGNING_KEYS,
-    STRIPE_KEYS, STRIPE_SECRETS, SealedColumn, SealedRow, WEBHOOKS,
+    OAUTH_CREDENTIALS, ORGANIZATION_KEYS, PREVIOUS_OF_WEBHOOKS, REVOCATION_KEYS, Reseal, ResealColumn,
+    Resealed, SIGNING_KEYS, STRIPE_KEYS, STRIPE_SECRETS, SealedColumn, SealedRow, WEBHOOKS,
 };
+use gatehouse_actors::resealer::ColumnToReseal;
 
 use super::random::Random;
 use super::root::RootKeys;
@@ -48,9 +50,15 @@ pub const ALL: &[Sealed] = &[
         ring: |keys| &keys.stored_secrets,
         context: |row| key_context(row.id),
     },
+    Sealed { column: &REVOCATION_KEYS, ring: |keys| &keys.stored_secrets, context: of_revocation },
     Sealed { column: &WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
     Sealed { column: &PREVIOUS_OF_WEBHOOKS, ring: |keys| &keys.stored_secrets, context: of_webhook },
 ];
+
+fn of_revocation(row: &SealedRow) -> String {
+    let org_id = row.place.first().and_then(|org_id| org_id.as_deref()?.parse().ok());
+    org_id.map_or_else(String::new, key_context)
+}
 
 fn of_webhook(row: &SealedRow) -> String {
     let public_id = row.place.first().cloned().flatten();
@@ -71,8 +79,13 @@ impl Sealed {
     /// The change that seals the column anew with the present keys.
     #[must_use]
     pub fn reseal(&'static self, keys: &Arc<RootKeys>, random: &Random) -> ResealColumn {
+        ResealColumn { column: self.column, reseal: self.judge(keys, random) }
+    }
+
+    /// What becomes of each ciphertext of the column with the present keys.
+    fn judge(&'static self, keys: &Arc<RootKeys>, random: &Random) -> Reseal {
         let (keys, random) = (Arc::clone(keys), random.clone());
-        let reseal = move |row: &SealedRow| {
+        Arc::new(move |row: &SealedRow| {
             let ring = (self.ring)(&keys);
             if ring.is_current(&row.sealed) {
                 return Resealed::Current;
@@ -81,7 +94,12 @@ impl Sealed {
             let anew =
                 ring.open(&context, &row.sealed).and_then(|plain| ring.seal(&random, &context, &plain));
             anew.map_or(Resealed::Unreadable, Resealed::Anew)
-        };
-        ResealColumn { column: self.column, reseal: Arc::new(reseal) }
+        })
     }
+}
+
+/// Every column with the present keys, for who does it beside everything else.
+#[must_use]
+pub fn columns(keys: &Arc<RootKeys>, random: &Random) -> Vec<ColumnToReseal> {
+    ALL.iter().map(|sealed| (sealed.column, sealed.judge(keys, random))).collect()
 }

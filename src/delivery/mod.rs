@@ -3,10 +3,11 @@
 //! ```text
 //! Outbox (actors) -> Courier::deliver -> what to send, as it is now -> signed now -> GuardedClient -> Outcome
 //! ```
-//! Receivers are chosen by tenants, so nothing here connects to an address that is not public (outside dev mode),
+//! Receivers of events and logout tokens are chosen by tenants, so nothing there connects to an address that is not public (outside dev mode),
 //! follows a redirect, or repeats what a receiver said.
 
 mod logout;
+mod revocation;
 pub mod webhook;
 
 use std::rc::Rc;
@@ -19,28 +20,33 @@ use gatehouse_actors::outbox::{DeliveryPort, Outcome, PortFactory};
 use oauth2::{HttpRequest, HttpResponse};
 
 use crate::state::App;
-use crate::upstream::{AddressPolicy, GuardedClient, UpstreamError};
+use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, UpstreamError};
+use crate::vault::fresh::Clients;
 
 /// The port for the outbox. Its connections are made on the outbox's own thread.
 #[must_use]
 pub fn port(app: Data<App>, policy: AddressPolicy) -> PortFactory {
-    Box::new(move || Rc::new(Courier { app, client: GuardedClient::new(policy) }))
+    Box::new(move || {
+        let clients = Clients { http: HttpClient::new(), guarded: GuardedClient::new(policy) };
+        Rc::new(Courier { app, clients })
+    })
 }
 
 /// Carries deliveries to their receivers.
 #[derive(Clone)]
 struct Courier {
     app: Data<App>,
-    client: GuardedClient,
+    clients: Clients,
 }
 
 impl DeliveryPort for Courier {
     fn deliver(&self, delivery: Delivery) -> LocalBoxFuture<'static, Outcome> {
-        let Self { app, client } = self.clone();
+        let Self { app, clients } = self.clone();
         Box::pin(async move {
             match delivery.kind {
-                Kind::Webhook => webhook::deliver(&app, &client, &delivery).await,
-                Kind::BackchannelLogout => logout::deliver(&app, &client, &delivery).await,
+                Kind::Webhook => webhook::deliver(&app, &clients.guarded, &delivery).await,
+                Kind::BackchannelLogout => logout::deliver(&app, &clients.guarded, &delivery).await,
+                Kind::ProviderRevocation => revocation::deliver(&app, &clients, &delivery).await,
             }
         })
     }

@@ -39,11 +39,14 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     }
     let (payer, now) = (throttle::payer(&app, &request), app.clock.now());
     throttle::failures_left(&app, &request)?;
-    app.limits.device_codes.spend(payer, now).map_err(too_many("device_codes"))?;
+    app.limits.device_codes.spend(payer, now).map_err(too_many(&app, "device_codes"))?;
     // RFC 8628, section 3.1: confidential clients authenticate here as at the token endpoint.
     let service = client::identify(&app, &request, &params).await;
     let service = service.inspect_err(|error| throttle::failed(&app, &request, error))?;
-    app.limits.device_codes_of_client.spend(service.id, now).map_err(too_many("device_codes_of_client"))?;
+    app.limits
+        .device_codes_of_client
+        .spend(service.id, now)
+        .map_err(too_many(&app, "device_codes_of_client"))?;
     check_names(&params, &service)?;
     // What a third-party service may know is asked on the consent page, which a device does not have.
     if service.registration.is_third_party {
@@ -79,8 +82,8 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     }))
 }
 
-fn too_many(limit: &'static str) -> impl FnOnce(BudgetSpent) -> Error {
-    throttle::refusal(limit, "Too many device codes were asked for. Wait, then try again.")
+fn too_many<'a>(app: &'a App, limit: &'static str) -> impl FnOnce(BudgetSpent) -> Error + use<'a> {
+    throttle::refusal(app, limit, "Too many device codes were asked for. Wait, then try again.")
 }
 
 /// A client that names its organization and service must name its own.

@@ -43,10 +43,11 @@ pub async fn find(app: &App, request: &HttpRequest, typed: &str) -> Result<Devic
     let now = app.clock.now();
     // A peer without an address cannot happen over TCP; such would share one budget.
     let address = client_address(request, &app.config.trusted_proxies).map_or(NOBODY, limit_key);
-    let paid = app
-        .guesses
-        .spend(address, now)
-        .map_err(throttle::refusal("user_codes", "Too many wrong codes were tried. Wait, then try again."))?;
+    let paid = app.guesses.spend(address, now).map_err(throttle::refusal(
+        app,
+        "user_codes",
+        "Too many wrong codes were tried. Wait, then try again.",
+    ))?;
     let question = DeviceCodeByUserCode { user_code_hash: user_code_hash(&app.keys.user_codes, &code) };
     let answer = app.store.read(question).await;
     if !matches!(answer, Ok(None)) {

@@ -189,6 +189,7 @@ async fn check_secret(
     let now = app.clock.now();
     let guesser = (service.id, throttle::payer(app, request));
     app.limits.client_secrets.allow(guesser, now).map_err(throttle::refusal(
+        app,
         "client_secrets",
         "Too many wrong secrets of this client came from your address. Wait, then try again.",
     ))?;

@@ -67,6 +67,7 @@ impl<'a> Attempt<'a> {
     pub fn begin(app: &'a App, request: &HttpRequest, typed: &str) -> Result<Self, Error> {
         let address = throttle::payer(app, request);
         app.limits.invitation_tokens.allow(address, app.clock.now()).map_err(throttle::refusal(
+            app,
             "invitation_tokens",
             "Too many wrong invitations were tried. Wait a little, then try again.",
         ))?;

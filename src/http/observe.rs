@@ -1,4 +1,4 @@
-//! The request id and the one log line per request.
+//! The request id, the one log line per request, and its place in the metrics.
 
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use actix_web::{Error, HttpMessage};
 
 use crate::error::Error as OwnError;
 use crate::http::address::client_address;
+use crate::metrics::requests::{Route, UNMATCHED};
 use crate::state::App;
 
 /// The header that carries the request id, in and out.
@@ -34,15 +35,24 @@ pub async fn request_line(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let route = response.request().app_data::<Route>().cloned();
+    let elapsed = started.elapsed();
+    let error = response.response().error().and_then(|error| error.as_error::<OwnError>());
+    if let (Some(app), Some(route)) = (&app, &route) {
+        route.answered(&method, response.status(), elapsed.as_secs_f64());
+        if let Some(error) = error {
+            app.meters.error(error.code);
+        }
+    }
+    let route = route.as_ref().map_or(UNMATCHED, Route::template);
     let status = response.status().as_u16();
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     let address = app
         .and_then(|app| client_address(response.request(), &app.config.trusted_proxies))
         .map(|address| address.to_string())
         .unwrap_or_default();
     let (method, address) = (method.as_str(), address.as_str());
-    match response.response().error().and_then(|error| error.as_error::<OwnError>()) {
+    match error {
         None => log::info!(request = id, method = method, route = route, status = status, micros = micros,
             address = address; "request"),
         Some(error) => {

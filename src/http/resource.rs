@@ -6,6 +6,7 @@ use actix_web::{FromRequest, HttpResponse, Resource, Responder, Route};
 
 use super::caller::Arguments;
 use crate::error::{Code, Error, More};
+use crate::metrics::requests::Requests;
 
 /// One line of the route table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,13 +86,15 @@ impl At {
         self.routes.iter().map(|(entry, _)| *entry)
     }
 
-    fn into_resource(self) -> Resource {
+    fn into_resource(self, requests: &Requests) -> Resource {
         let methods: Vec<&str> = self.entries().map(|entry| entry.method).collect();
         let allow = methods.join(", ");
         let resource = self
             .routes
             .into_iter()
-            .fold(web::resource(self.path), |resource, (_, route)| resource.route(route));
+            .fold(web::resource(self.path), |resource, (_, route)| resource.route(route))
+            // Who looks after the request finds here which route it was, without matching its path once more.
+            .app_data(requests.route(self.path));
         resource.default_service(web::to(move || {
             let allow = allow.clone();
             async move {
@@ -107,8 +110,8 @@ impl At {
 }
 
 /// Makes a table's resources answer.
-pub fn mount(cfg: &mut ServiceConfig, table: Vec<At>) {
+pub fn mount(cfg: &mut ServiceConfig, requests: &Requests, table: Vec<At>) {
     for resource in table {
-        cfg.service(resource.into_resource());
+        cfg.service(resource.into_resource(requests));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -23,9 +23,13 @@ const LARGEST_HEAD: usize = 32 * 1024;
 const LIMITED: &str = "Too many requests came from your address. Wait, then try again.";
 
 /// Counts a refusal by `limit` and says so.
-pub fn refusal(limit: &'static str, message: &'static str) -> impl FnOnce(BudgetSpent) -> Error {
+pub fn refusal<'a>(
+    app: &'a App,
+    limit: &'static str,
+    message: &'static str,
+) -> impl FnOnce(BudgetSpent) -> Error + use<'a> {
     move |spent| {
-        metrics::counter!("gatehouse_throttled_total", "limit" => limit).increment(1);
+        app.meters.throttled.by(limit);
         Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
     }
 }
@@ -39,17 +43,20 @@ pub fn payer(app: &App, request: &HttpRequest) -> IpAddr {
 /// Refuses what is too large to be meant well, and addresses that ask too often.
 pub async fn at_the_door(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    check_size(request.request())?;
-    if let Some(app) = request.app_data::<Data<App>>()
-        && is_counted(request.path())
-    {
-        let payer = payer(app, request.request());
-        let spent = app.limits.requests.spend(payer, app.clock.now());
-        spent.map_err(refusal("requests", LIMITED))?;
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if let Err(error) = check_size(request.request()).and_then(|()| pay_for_any(&request)) {
+        return Ok(request.error_response(error));
     }
-    next.call(request).await
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn pay_for_any(request: &ServiceRequest) -> Result<(), Error> {
+    let Some(app) = request.app_data::<Data<App>>().filter(|_| is_counted(request.path())) else {
+        return Ok(());
+    };
+    let spent = app.limits.requests.spend(payer(app, request.request()), app.clock.now());
+    spent.map_err(refusal(app, "requests", LIMITED))
 }
 
 /// Who watches the service is always answered; Stripe proves by its signature who it is, and comes in bursts.
@@ -76,13 +83,14 @@ fn check_size(request: &HttpRequest) -> Result<(), Error> {
 /// Pays for the beginning of a sign-in.
 pub fn sign_in(app: &App, request: &HttpRequest) -> Result<(), Error> {
     let spent = app.limits.sign_ins.spend(payer(app, request), app.clock.now());
-    spent.map_err(refusal("sign_ins", "Too many sign-ins began at your address. Wait, then try again."))
+    spent.map_err(refusal(app, "sign_ins", "Too many sign-ins began at your address. Wait, then try again."))
 }
 
 /// Refuses an address at which too many codes, tokens and clients were refused already.
 pub fn failures_left(app: &App, request: &HttpRequest) -> Result<(), Error> {
     let left = app.limits.token_failures.allow(payer(app, request), app.clock.now());
     left.map_err(refusal(
+        app,
         "token_failures",
         "Too many requests from your address failed. Wait, then try again.",
     ))
@@ -98,5 +106,5 @@ pub fn failed(app: &App, request: &HttpRequest, error: &Error) {
 /// Pays for a request that makes us call somebody else.
 pub fn call_outside(app: &App, user_id: i64) -> Result<(), Error> {
     let spent = app.limits.calls_outside.spend(user_id, app.clock.now());
-    spent.map_err(refusal("calls_outside", "You did this too often of late. Wait, then try again."))
+    spent.map_err(refusal(app, "calls_outside", "You did this too often of late. Wait, then try again."))
 }

@@ -62,10 +62,12 @@ pub async fn create(
 fn pay(app: &App, org_id: i64, email: &str) -> Result<(), Error> {
     let (limits, now) = (&app.limits, app.clock.now());
     limits.invitations.spend(org_id, now).map_err(throttle::refusal(
+        app,
         "invitations",
         "The organization sent many invitations of late. Wait, then try again.",
     ))?;
     limits.invitation_mails.spend(limits.hash(email), now).map_err(throttle::refusal(
+        app,
         "invitation_mails",
         "This address was invited often of late. Wait, then try again.",
     ))

@@ -184,12 +184,18 @@ async fn signed_in(
         Purpose::LinkProof => Ok(linking::proved(app, request, login, arrival).await?),
     };
     match completed {
-        Ok(response) => Ok(response),
+        Ok(response) => {
+            app.meters.sign_ins.succeeded(&login.provider);
+            Ok(response)
+        }
         Err(Incomplete::Refused(refusal)) => {
             failure::note(app, request, login, failure::of_refusal(&refusal)).await;
             refused(login, refusal)
         }
-        Err(Incomplete::Failed(error)) => Err(error),
+        Err(Incomplete::Failed(error)) => {
+            app.meters.sign_ins.failed(&login.provider, "failed");
+            Err(error)
+        }
     }
 }
 

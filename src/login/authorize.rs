@@ -142,7 +142,10 @@ async fn sign_on(visit: &Visit<'_>, asked: &Asked, session: &BrowserSession, tok
         now: app.clock.now(),
     };
     match app.store.write(go_on).await {
-        Ok(Authorized::Code(id)) => Ok(answer::code(app, &web.destination, id, &secret)),
+        Ok(Authorized::Code(id)) => {
+            app.meters.sign_ins.continued();
+            Ok(answer::code(app, &web.destination, id, &secret))
+        }
         Ok(Authorized::ConsentNeeded) if asked.silent => {
             Err(Error::bad_request("The person must be asked for consent.").oauth("consent_required"))
         }

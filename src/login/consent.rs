@@ -10,6 +10,7 @@ use gatehouse_actors::data::browser_sessions::BrowserSession;
 use gatehouse_actors::data::client_registration::ServiceScope;
 use gatehouse_actors::data::services::{Service, ServiceById};
 use gatehouse_actors::data::sign_in::{ContinueRefusal, GrantConsent};
+use gatehouse_actors::data::waiting_grants::DenyConsent;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -122,16 +123,18 @@ pub async fn decide(app: Data<App>, request: HttpRequest, call: Call<Anonymous, 
         _ => return Err(Error::invalid("decision", "The decision must be allow or deny.")),
     };
     let destination = &question.web.destination;
-    let outcome = if allowed { allow(&app, &request, &question).await } else { Err(denied()) };
+    let outcome = if allowed { allow(&app, &request, &question).await } else { deny(&app, &question).await };
     let mut response = outcome.unwrap_or_else(|error| answer::error(&app, destination, &error));
     let used = app.cookies.remove(&cookie_name(&question.ticket));
     response.add_cookie(&used).map_err(Error::internal)?;
     Ok(response)
 }
 
-/// RFC 6749, section 4.1.2.1.
-fn denied() -> Error {
-    Error::new(Code::AccessDenied, "The person did not allow it.")
+/// RFC 6749, section 4.1.2.1. What the provider gave for the service is forgotten.
+async fn deny(app: &App, question: &Question) -> Answer {
+    let deny = DenyConsent { user_id: question.user_id, service_id: question.service_id };
+    app.store.write(deny).await.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))?;
+    Err(Error::new(Code::AccessDenied, "The person did not allow it."))
 }
 
 async fn allow(app: &App, request: &HttpRequest, question: &Question) -> Answer {

@@ -12,6 +12,7 @@ use crate::upstream::UpstreamError;
 
 /// Notes that a sign-in failed. What the browser is told does not depend on whether this succeeds.
 pub(super) async fn note(app: &App, request: &HttpRequest, login: &LoginState, reason: &'static str) {
+    app.meters.sign_ins.failed(&login.provider, reason);
     let now = app.clock.now();
     let note = NoteFailedSignIn {
         public_id: app.random.uuid(now),

@@ -56,6 +56,7 @@ pub async fn register(
 fn pay_for_registration(app: &App, request: &HttpRequest) -> Result<(), Error> {
     let paid = app.limits.registrations.pay(throttle::payer(app, request), app.clock.now());
     paid.map_err(throttle::refusal(
+        app,
         "registrations",
         "Too many organizations were registered of late. Wait, or sign in and register as yourself.",
     ))

@@ -188,6 +188,7 @@ pub(super) async fn refresh(
     if !client.is_some_and(|client| client.is_confidential) {
         let spent = app.limits.refreshes.spend(throttle::payer(app, request), app.clock.now());
         spent.map_err(throttle::refusal(
+            app,
             "refreshes",
             "Too many refreshes came from your address. Wait, then try again.",
         ))?;

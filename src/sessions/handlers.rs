@@ -11,6 +11,7 @@ use crate::http::caller::{Anonymous, Call, TokenHolder};
 use crate::http::client::Authenticated;
 use crate::http::input::{Body, Params};
 use crate::http::{client, dpop, throttle};
+use crate::metrics::grants::Grant;
 use crate::state::App;
 
 type Answer = Result<HttpResponse, Error>;
@@ -53,12 +54,24 @@ async fn grant(
     if service.registration.dpop_bound_access_tokens && key.is_none() {
         return Err(dpop::needed());
     }
+    let count = |grant, outcome| app.meters.grants.count(grant, outcome);
     let granted = match grant_type {
-        "authorization_code" => grants::authorization_code(app, params, service, key).await?,
-        "refresh_token" => grants::refresh(app, request, params, Some(service), key).await?,
-        DEVICE_CODE_GRANT => grants::device_code(app, params, service, key).await?,
+        "authorization_code" => {
+            let granted = grants::authorization_code(app, params, service, key).await;
+            count(Grant::AuthorizationCode, granted)?
+        }
+        "refresh_token" => {
+            let granted = grants::refresh(app, request, params, Some(service), key).await;
+            count(Grant::RefreshToken, granted)?
+        }
+        DEVICE_CODE_GRANT => {
+            let granted = grants::device_code(app, params, service, key).await;
+            count(Grant::DeviceCode, granted)?
+        }
         "client_credentials" => {
-            return Ok(HttpResponse::Ok().json(client_credentials::grant(app, params, client, key)?));
+            let granted = client_credentials::grant(app, params, client, key);
+            let granted = app.meters.grants.count(Grant::ClientCredentials, granted)?;
+            return Ok(HttpResponse::Ok().json(granted));
         }
         _ => return Err(Error::new(Code::UnsupportedGrantType, "This grant_type is not supported.")),
     };
@@ -76,6 +89,7 @@ pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous,
         return Err(dpop::needed());
     }
     let granted = grants::refresh(&app, &request, &params, client.as_ref(), key).await;
+    let granted = app.meters.grants.count(Grant::RefreshToken, granted);
     let granted = granted.inspect_err(|error| {
         if client.is_none() {
             throttle::failed(&app, &request, error);

@@ -58,6 +58,14 @@ settable! {
     calls_outside: 60 / 60_000, "account", "What makes us call others: checkout, portal, webhook pings, credentials.";
 }
 
+/// Limits that hold whatever is set, against guessing and hoarding.
+const ALWAYS: [&str; 4] = ["user_codes", "client_secrets", "invitation_tokens", "registrations"];
+
+/// The names of all limits.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Quotas::ABOUT.iter().map(|(name, _, _)| *name).chain(ALWAYS)
+}
+
 /// The limits with their state.
 pub struct Limits {
     /// See [`Quotas`].

@@ -51,6 +51,12 @@ impl Streams {
         Ok(Place { streams: self.clone(), org_id })
     }
 
+    /// How many streams are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open().values().sum()
+    }
+
     /// Turns true when all streams are to end.
     #[must_use]
     pub fn closing(&self) -> watch::Receiver<bool> {

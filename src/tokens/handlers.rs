@@ -139,8 +139,11 @@ async fn calling_client(app: &App, request: &HttpRequest, params: &Params) -> Re
     let client = client::identify(app, request, params).await;
     let client = client.inspect_err(|error| throttle::failed(app, request, error))?;
     let spent = app.limits.introspections.spend(client.id, app.clock.now());
-    spent
-        .map_err(throttle::refusal("introspections", "This client asks too often. Wait, then try again."))?;
+    spent.map_err(throttle::refusal(
+        app,
+        "introspections",
+        "This client asks too often. Wait, then try again.",
+    ))?;
     Ok(client)
 }
 

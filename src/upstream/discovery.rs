@@ -27,6 +27,9 @@ struct Document {
     jwks_uri: Url,
     userinfo_endpoint: Option<Url>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// RFC 8414 section 2.
+    revocation_endpoint: Option<Url>,
+    revocation_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -37,6 +40,8 @@ pub(super) struct Metadata {
     pub(super) issuer: IssuerRule,
     pub(super) server: Server,
     pub(super) userinfo_endpoint: Option<Url>,
+    /// Where tokens are given back (RFC 7009), and how we prove who we are there.
+    pub(super) revocation: Option<(Url, ClientAuth)>,
     /// RFC 9207 section 3: the callback always carries `iss`.
     pub(super) sends_iss: bool,
     jwks_uri: Url,
@@ -46,7 +51,8 @@ impl Metadata {
     /// Every address that the document names and that is used.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Url> {
         let server = [&self.server.authorization_endpoint, &self.server.token_endpoint, &self.jwks_uri];
-        server.into_iter().chain(&self.userinfo_endpoint)
+        let revocation = self.revocation.as_ref().map(|(url, _)| url);
+        server.into_iter().chain(&self.userinfo_endpoint).chain(revocation)
     }
 }
 
@@ -155,16 +161,21 @@ fn check(kind: ProviderKind, configured: &str, document: Document) -> Result<Met
     let plain_http = configured.starts_with("http://");
     let endpoints =
         [&document.authorization_endpoint, &document.token_endpoint, &document.jwks_uri].into_iter();
-    if !endpoints.chain(&document.userinfo_endpoint).all(|url| is_endpoint(url, plain_http)) {
+    let endpoints = endpoints.chain(&document.userinfo_endpoint).chain(&document.revocation_endpoint);
+    if !endpoints.into_iter().all(|url| is_endpoint(url, plain_http)) {
         return Err(UpstreamError::BadAnswer("endpoint is not an https address"));
     }
+    let methods = document.token_endpoint_auth_methods_supported.as_deref();
+    // Who says nothing of that endpoint takes there what it takes at the token endpoint (RFC 7009 section 2.1).
+    let methods_of_revocation = document.revocation_endpoint_auth_methods_supported.as_deref().or(methods);
     Ok(Metadata {
         issuer,
         server: Server {
             authorization_endpoint: document.authorization_endpoint,
             token_endpoint: document.token_endpoint,
-            client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_deref()),
+            client_auth: client_auth(methods),
         },
+        revocation: document.revocation_endpoint.map(|url| (url, client_auth(methods_of_revocation))),
         userinfo_endpoint: document.userinfo_endpoint,
         sends_iss: document.authorization_response_iss_parameter_supported,
         jwks_uri: document.jwks_uri,
@@ -229,7 +240,13 @@ mod tests {
 
     #[test]
     fn endpoints_are_https_unless_the_issuer_is_not() {
-        for endpoint in ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"] {
+        for endpoint in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "userinfo_endpoint",
+            "revocation_endpoint",
+        ] {
             for address in
                 ["http://id.test/x", "file:///etc/x", "https://id.test/x#y", "https://u:p@id.test/"]
             {

@@ -104,7 +104,11 @@ impl GitHub {
         }
     }
 
-    fn api(&self, path: &str) -> Result<Url, UpstreamError> {
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) fn api(&self, path: &str) -> Result<Url, UpstreamError> {
         format!("{}{path}", self.api_url).parse().map_err(|_| UpstreamError::BadAnswer("not an address"))
     }
 

@@ -18,6 +18,7 @@ mod jwks;
 mod oauth;
 mod oidc;
 mod profile;
+mod revocation;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use self::client::HttpClient;
 pub use self::error::UpstreamError;
 pub use self::guarded::GuardedClient;
 pub use self::id_token::IdTokenError;
+pub use self::revocation::{Revocable, Revoked};
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
 
@@ -207,6 +209,25 @@ impl Provider {
             Protocol::GitHub(github) => github.refresh(http, refresh_token).await,
             Protocol::OpenId(openid) => openid.refresh(http, clock, refresh_token).await,
         }
+    }
+
+    /// Gives tokens back, as the provider wants it.
+    pub async fn revoke(
+        &self,
+        http: &HttpClient,
+        clock: &dyn Clock,
+        tokens: &Revocable,
+    ) -> Result<Revoked, UpstreamError> {
+        match &self.protocol {
+            Protocol::GitHub(github) => github.revoke(http, tokens).await,
+            Protocol::OpenId(openid) => openid.revoke(http, clock, tokens).await,
+        }
+    }
+
+    /// Whether one token can be given back alone. Elsewhere everything may go that the account granted the client.
+    #[must_use]
+    pub fn revokes_single_tokens(&self) -> bool {
+        matches!(self.protocol, Protocol::GitHub(_))
     }
 
     /// Exchanges the code and verifies who signed in. Call it once per code: a failed exchange burns the code too.

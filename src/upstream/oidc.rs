@@ -87,6 +87,22 @@ impl OpenId {
         oauth::authorization_url(&self.credentials, &metadata.server, request, scopes, &extra)
     }
 
+    pub(super) fn kind(&self) -> ProviderKind {
+        self.kind
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) async fn metadata(
+        &self,
+        http: &HttpClient,
+        clock: &dyn Clock,
+    ) -> Result<Arc<Metadata>, UpstreamError> {
+        self.discovery.metadata(http, clock).await
+    }
+
     pub(super) async fn refresh(
         &self,
         http: &HttpClient,

@@ -9,6 +9,7 @@
 
 pub mod ahead;
 pub mod fresh;
+pub mod returned;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -18,6 +18,7 @@ mod hostile;
 mod lifetimes;
 mod limits;
 mod login_exports;
+mod metrics;
 mod modes;
 mod rates;
 mod sign_out;

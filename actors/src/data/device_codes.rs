@@ -3,7 +3,7 @@
 use super::login_events::{self, SeenFrom};
 use super::services::Service;
 use super::sessions::{self, Grant, NewSession, SignedIn};
-use super::{json_list, string_list};
+use super::{json_list, string_list, waiting_grants};
 use crate::clock::Millis;
 use crate::device_code_batcher::MintedDeviceCode;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -405,7 +405,10 @@ impl WriteOp for DecideDeviceCode {
         decidable(&code, self.user_id, self.now).map_err(OpError::Refused)?;
         let status = if self.approve { "approved" } else { "denied" };
         tx.execute(DECIDE_DEVICE_CODE, values![status, self.id])?;
-        if !self.approve {
+        if self.approve {
+            waiting_grants::keep(tx, (code.org_id, self.user_id, code.service_id), self.now)?;
+        } else {
+            waiting_grants::forget(tx, self.user_id, code.service_id)?;
             code.record_failure(tx, (&self.event_public_id, "denied"), self.user_id, self.now)?;
         }
         Ok(code)

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::audit::{self, AuditContext, Happened};
+use super::provider_grants::{self, Whose};
 use super::users::User;
-use super::{browser_sessions, consents, growth, login_users, provider_grants, string_list};
+use super::{browser_sessions, consents, growth, login_users, string_list};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -376,7 +377,7 @@ impl WriteOp for EraseUser {
         let user_id = user_id(tx, self.org_id, &self.user_public_id)?;
         let revoked = end_sessions(tx, (self.org_id, user_id), "user_erased", now)?;
         tx.execute(DELETE_IDENTITIES, values![user_id])?;
-        provider_grants::forget_user(tx, user_id, None)?;
+        provider_grants::forget(tx, Whose::User(user_id), now)?;
         consents::forget_user(tx, user_id)?;
         tx.execute(ERASE_USER, values![now, user_id])?;
         login_users::forget_places(tx, user_id)?;

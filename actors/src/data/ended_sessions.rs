@@ -124,7 +124,8 @@ fn tell_of(tx: &mut WriteTx<'_>, session_id: i64, now: Millis) -> Result<(), Sto
         org_id: ended.org_id,
         payload: &payload,
     };
-    outbox::enqueue(tx, &new, now)
+    outbox::enqueue(tx, &new, now)?;
+    Ok(())
 }
 
 /// Where a service wants to hear of logouts, and under which name.

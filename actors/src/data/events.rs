@@ -74,6 +74,8 @@ macro_rules! event_types {
 event_types! {
     /// Somebody signed in to the organization for the first time.
     UserCreated = "user.created";
+    /// A user changed their name or address.
+    UserUpdated = "user.updated";
     /// A user's data was erased.
     UserErased = "user.erased";
     /// A sign-in made a session.
@@ -147,6 +149,7 @@ pub(crate) fn record(
 /// What the entry of an audited change means for the feed. The audit log knows more, and of more.
 fn types_of_action(action: &str) -> &'static [EventType] {
     match action {
+        "user.updated" => &[EventType::UserUpdated],
         "user.erased" => &[EventType::UserErased],
         "organization.created" | "organization.claimed" => &[EventType::MembershipCreated],
         "member.role_changed" | "organization.ownership_transferred" => &[EventType::MembershipRoleChanged],
@@ -227,7 +230,8 @@ fn deliver(
         org_id,
         payload: &payload,
     };
-    outbox::enqueue(tx, &new, now)
+    outbox::enqueue(tx, &new, now)?;
+    Ok(())
 }
 
 /// An event as stored.

@@ -32,6 +32,7 @@ statements! {
     SWEEP_DEVICE_CODES = sweep!("device_codes", "expires_at");
     SWEEP_LOGIN_STATES = sweep!("login_state_claims", "expires_at");
     SWEEP_REFRESH_TOKENS = sweep!("refresh_tokens", "expires_at");
+    SWEEP_WAITING_GRANTS = sweep!("waiting_grants", "expires_at");
     SWEEP_LOGIN_EVENTS = sweep!("login_events", "created_at");
     SWEEP_LOGIN_MINUTES = "DELETE FROM platform_login_minutes WHERE minute IN (SELECT minute \
         FROM platform_login_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)";
@@ -68,6 +69,8 @@ pub enum Chore {
     RevokedTokens,
     /// Refresh tokens, before the sessions that they belong to.
     RefreshTokens,
+    /// Provider tokens of sign-ins whose question nobody answered.
+    WaitingGrants,
     /// Login events beyond their retention. What is counted of them stays.
     LoginEvents,
     /// Sign-ins per minute.
@@ -76,12 +79,13 @@ pub enum Chore {
 
 impl Chore {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AuthorizationCodes,
         Self::DeviceCodes,
         Self::LoginStates,
         Self::RevokedTokens,
         Self::RefreshTokens,
+        Self::WaitingGrants,
         Self::LoginEvents,
         Self::LoginMinutes,
     ];
@@ -95,6 +99,7 @@ impl Chore {
             Self::LoginStates => "login_states",
             Self::RevokedTokens => "revoked_tokens",
             Self::RefreshTokens => "refresh_tokens",
+            Self::WaitingGrants => "waiting_grants",
             Self::LoginEvents => "login_events",
             Self::LoginMinutes => "login_minutes",
         }
@@ -128,6 +133,7 @@ impl WriteOp for Sweep {
             Chore::LoginStates => sweep(SWEEP_LOGIN_STATES, now),
             Chore::RevokedTokens => sweep(SWEEP_REVOKED_TOKENS, now),
             Chore::RefreshTokens => sweep(SWEEP_REFRESH_TOKENS, now - REFRESH_TOKENS_KEPT),
+            Chore::WaitingGrants => sweep(SWEEP_WAITING_GRANTS, now),
             Chore::LoginEvents => self.sweep_login_events(tx),
             Chore::LoginMinutes => {
                 tx.execute(SWEEP_LOGIN_MINUTES, values![minute_of(now - LOGIN_MINUTES_KEPT), limit])

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
+use super::oauth_credentials;
+use super::provider_grants::{self, Whose};
 use super::users::Profile;
-use super::{oauth_credentials, provider_grants};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -195,7 +196,7 @@ impl WriteOp for UnlinkIdentity {
             _ => {}
         }
         tx.execute(UNLINK_IDENTITIES, values![self.user_id, &self.provider])?;
-        provider_grants::forget_user(tx, self.user_id, Some(&self.provider))?;
+        provider_grants::forget(tx, Whose::UserAt(self.user_id, &self.provider), self.audit.now)?;
         let happened = Happened {
             org_id: self.org_id,
             action: "identity.unlinked",

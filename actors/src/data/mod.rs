@@ -32,6 +32,7 @@ pub mod memberships;
 pub mod oauth_credentials;
 pub mod organizations;
 pub mod outbox;
+pub mod own_profile;
 pub mod own_sessions;
 pub mod plans;
 pub mod platform;
@@ -39,6 +40,7 @@ pub mod platform_analytics;
 pub mod platform_owners;
 pub mod presented_refresh;
 pub mod provider_grants;
+pub mod provider_revocations;
 pub mod pushed_requests;
 pub mod redirect_origins;
 pub mod sealed_columns;
@@ -60,6 +62,7 @@ pub mod tier_prices;
 pub mod token_binding;
 pub mod used_assertions;
 pub mod users;
+pub mod waiting_grants;
 pub mod webhook_deliveries;
 pub mod webhooks;
 
@@ -100,12 +103,14 @@ pub fn statements() -> Vec<&'static Statement> {
         oauth_credentials::STATEMENTS,
         organizations::STATEMENTS,
         outbox::STATEMENTS,
+        own_profile::STATEMENTS,
         platform::STATEMENTS,
         platform_analytics::STATEMENTS,
         platform_owners::STATEMENTS,
         own_sessions::STATEMENTS,
         plans::STATEMENTS,
         provider_grants::STATEMENTS,
+        provider_revocations::STATEMENTS,
         pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
         sealed_columns::STATEMENTS,
@@ -127,6 +132,7 @@ pub fn statements() -> Vec<&'static Statement> {
         used_assertions::STATEMENTS,
         subscription_events::STATEMENTS,
         users::STATEMENTS,
+        waiting_grants::STATEMENTS,
         webhook_deliveries::STATEMENTS,
         webhooks::STATEMENTS,
     ]

@@ -26,13 +26,15 @@ const STEP: i64 = 500;
 
 statements! {
     INSERT_DELIVERY = "INSERT INTO outbox (kind, target_id, subject_id, org_id, payload, status, created_at, \
-        expires_at, next_attempt_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $6)";
+        expires_at, next_attempt_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $6) RETURNING id";
     // Who is being worked on looks again by itself, and who rests is not to be woken by more of the same.
     WAKE_TARGET = "INSERT INTO outbox_targets (kind, target_id, due_at) VALUES ($1, $2, $3) \
         ON CONFLICT (kind, target_id) DO UPDATE SET due_at = excluded.due_at WHERE outbox_targets.due_at IS NULL \
         OR (outbox_targets.failures < $4 AND outbox_targets.leased_until IS NULL \
         AND outbox_targets.due_at > excluded.due_at)";
     ANY_TARGET_DUE = "SELECT 1 FROM outbox_targets WHERE due_at <= $1 LIMIT 1";
+    WAITING = "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE status = 'pending' LIMIT $1) AS waiting";
+    LONGEST_DUE = "SELECT MIN(due_at) FROM outbox_targets WHERE due_at <= $1";
     DUE_TARGETS = "SELECT kind, target_id, failures FROM outbox_targets WHERE due_at <= $1 \
         ORDER BY due_at LIMIT $2";
     LEASE_TARGET = "UPDATE outbox_targets SET due_at = $1, leased_until = $1 WHERE kind = $2 AND target_id = $3";
@@ -64,6 +66,8 @@ pub enum Kind {
     BackchannelLogout,
     /// An event to an organization's webhook.
     Webhook,
+    /// A token to the provider that gave it, to be revoked.
+    ProviderRevocation,
 }
 
 /// How hard a delivery is tried.
@@ -78,7 +82,8 @@ pub struct Policy {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::BackchannelLogout, Self::Webhook];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::BackchannelLogout, Self::Webhook, Self::ProviderRevocation];
 
     /// Its word in the database.
     #[must_use]
@@ -86,6 +91,7 @@ impl Kind {
         match self {
             Self::BackchannelLogout => "backchannel_logout",
             Self::Webhook => "webhook",
+            Self::ProviderRevocation => "provider_revocation",
         }
     }
 
@@ -93,8 +99,11 @@ impl Kind {
     #[must_use]
     pub fn policy(self) -> Policy {
         match self {
-            // Whatever a session left at the service is older than its longest token by then.
-            Self::BackchannelLogout => Policy { attempts: 12, lifetime: DAY, in_order: false },
+            // Whatever a session left at the service is older than its longest token by then; and a provider's token
+            // that nothing of ours uses any more is not kept for longer to be given back.
+            Self::BackchannelLogout | Self::ProviderRevocation => {
+                Policy { attempts: 12, lifetime: DAY, in_order: false }
+            }
             Self::Webhook => Policy { attempts: 16, lifetime: 3 * DAY, in_order: true },
         }
     }
@@ -122,14 +131,15 @@ pub(crate) struct NewDelivery<'a> {
 }
 
 /// Puts a delivery into the outbox. Part of the caller's transaction: no change without its delivery, no delivery
-/// without its change.
-pub(crate) fn enqueue(tx: &mut WriteTx<'_>, new: &NewDelivery<'_>, now: Millis) -> Result<(), StoreError> {
+/// without its change. Returns the delivery's row id.
+pub(crate) fn enqueue(tx: &mut WriteTx<'_>, new: &NewDelivery<'_>, now: Millis) -> Result<i64, StoreError> {
     let payload = new.payload.to_string();
     let expires_at = now + new.kind.policy().lifetime;
     let values =
         values![new.kind.as_str(), new.target_id, new.subject_id, new.org_id, &payload, now, expires_at];
-    tx.execute(INSERT_DELIVERY, values)?;
-    wake(tx, new.kind, new.target_id, now)
+    let id = tx.one(INSERT_DELIVERY, values, |row| row.get(0))?;
+    wake(tx, new.kind, new.target_id, now)?;
+    Ok(id)
 }
 
 /// Sees to it that a target is looked at. For who puts rows into the outbox with a statement of their own.
@@ -164,7 +174,8 @@ impl WriteOp for EnqueueDelivery {
         let Self { kind, target_id, subject_id, org_id, payload, now } = self;
         let (target_id, subject_id, org_id) = (*target_id, *subject_id, *org_id);
         let new = NewDelivery { kind: *kind, target_id, subject_id, org_id, payload };
-        Ok(enqueue(tx, &new, *now)?)
+        enqueue(tx, &new, *now)?;
+        Ok(())
     }
 }
 
@@ -180,6 +191,37 @@ impl ReadOp for AnythingDue {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<bool, StoreError> {
         Ok(tx.optional(ANY_TARGET_DUE, values![self.now], |_| Ok(()))?.is_some())
+    }
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxState {
+    /// Deliveries that are neither made nor given up, [`OutboxState::COUNTED`] at most.
+    pub waiting: i64,
+    /// Since when the target is due that has been due longest.
+    pub due_since: Option<Millis>,
+}
+
+impl OutboxState {
+    /// Counted up to here, so that looking costs the same however much there is.
+    pub const COUNTED: i64 = 10_000;
+}
+
+/// How much is there to do?
+#[derive(Debug, Clone, Copy)]
+pub struct LookIntoOutbox {
+    /// The present moment.
+    pub now: Millis,
+}
+
+impl ReadOp for LookIntoOutbox {
+    type Output = OutboxState;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<OutboxState, StoreError> {
+        let waiting = tx.one(WAITING, values![OutboxState::COUNTED], |row| row.get(0))?;
+        let due_since = tx.one(LONGEST_DUE, values![self.now], |row| row.get(0))?;
+        Ok(OutboxState { waiting, due_since })
     }
 }
 

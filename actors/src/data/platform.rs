@@ -9,7 +9,7 @@ use super::end_users::contains;
 use super::memberships::{Organization, is_public_id};
 use super::organizations::Tier;
 use super::platform_owners::is_platform_owner;
-use super::provider_grants;
+use super::provider_grants::{self, Whose};
 use super::users::User;
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
@@ -406,6 +406,6 @@ fn revoke(tx: &mut WriteTx<'_>, org_id: i64, now: Millis) -> Result<Revoked, Sto
         device_codes: tx.execute(DENY_DEVICE_CODES_OF_ORGANIZATION, values![org_id, now])?,
         authorization_codes: tx.execute(EXPIRE_CODES_OF_ORGANIZATION, values![org_id, now])?,
         invitations: tx.execute(CANCEL_INVITATIONS_OF_ORGANIZATION, values![now, org_id])?,
-        provider_grants: provider_grants::forget_organization(tx, org_id)?,
+        provider_grants: provider_grants::forget(tx, Whose::Organization(org_id), now)?,
     })
 }

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
+use super::provider_revocations::{self, LostGrant};
 use super::users::Profile;
-use super::{json_list, oauth_credentials, string_list};
+use super::{json_list, oauth_credentials, string_list, waiting_grants};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -57,9 +58,11 @@ statements! {
         ON u.id = g.user_id JOIN organizations o ON o.id = g.org_id WHERE g.id = $1 AND g.generation = $2 \
         AND o.status = 'active' AND NOT g.is_over";
     COUNT_READ = "UPDATE provider_grants SET read_hour = $1, reads = $2 WHERE id = $3";
-    FORGET_GRANTS_OF_USER = "DELETE FROM provider_grants WHERE user_id = $1";
-    FORGET_GRANTS_AT_PROVIDER = "DELETE FROM provider_grants WHERE user_id = $1 AND provider = $2";
-    FORGET_GRANTS_OF_ORGANIZATION = "DELETE FROM provider_grants WHERE org_id = $1";
+    GRANTS_OF_USER = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE user_id = $1";
+    GRANTS_AT_PROVIDER = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE user_id = $1 AND provider = $2";
+    GRANTS_OF_SERVICE = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE service_id = $1";
+    GRANTS_OF_ORGANIZATION = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE org_id = $1";
+    FORGET_GRANT = "DELETE FROM provider_grants WHERE id = $1";
 }
 
 /// Tokens on their way into the vault.
@@ -396,19 +399,37 @@ impl WriteOp for RecordTokenRead {
     }
 }
 
-/// Forgets everything that a user granted, or what was granted at one provider.
-pub(crate) fn forget_user(
-    tx: &mut WriteTx<'_>,
-    user_id: i64,
-    provider: Option<&str>,
-) -> Result<usize, StoreError> {
-    match provider {
-        Some(provider) => tx.execute(FORGET_GRANTS_AT_PROVIDER, values![user_id, provider]),
-        None => tx.execute(FORGET_GRANTS_OF_USER, values![user_id]),
-    }
+/// Whose grants are to be forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    /// All of a user.
+    User(i64),
+    /// Those of a user at one provider.
+    UserAt(i64, &'a str),
+    /// What was granted to one service.
+    Service(i64),
+    /// What was granted to the services of an organization.
+    Organization(i64),
 }
 
-/// Forgets everything that the users of an organization granted.
-pub(crate) fn forget_organization(tx: &mut WriteTx<'_>, org_id: i64) -> Result<usize, StoreError> {
-    tx.execute(FORGET_GRANTS_OF_ORGANIZATION, values![org_id])
+/// Forgets grants, and has their tokens revoked at the providers. Returns how many there were.
+pub(crate) fn forget(tx: &mut WriteTx<'_>, whose: Whose<'_>, now: Millis) -> Result<usize, StoreError> {
+    let read = |row: &Row<'_, '_>| {
+        let lost = LostGrant { id: row.get(0)?, org_id: row.get(1)?, provider: row.get(2)? };
+        Ok((lost, row.get::<bool>(3)?))
+    };
+    let grants = match whose {
+        Whose::User(id) => tx.all(GRANTS_OF_USER, values![id], read),
+        Whose::UserAt(id, provider) => tx.all(GRANTS_AT_PROVIDER, values![id, provider], read),
+        Whose::Service(id) => tx.all(GRANTS_OF_SERVICE, values![id], read),
+        Whose::Organization(id) => tx.all(GRANTS_OF_ORGANIZATION, values![id], read),
+    }?;
+    waiting_grants::forget_all(tx, whose)?;
+    for (grant, is_over) in &grants {
+        if !is_over {
+            provider_revocations::enqueue(tx, grant, now)?;
+        }
+        tx.execute(FORGET_GRANT, values![grant.id])?;
+    }
+    Ok(grants.len())
 }

@@ -3,32 +3,36 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Statement, WriteTx};
-use crate::error::OpError;
-use crate::message::WriteOp;
+use crate::engine::{ReadTx, Statement, WriteTx};
+use crate::error::{OpError, StoreError};
+use crate::message::{Lane, ReadOp, WriteOp};
 use crate::{statements, values};
 
 statements! {
     SEALED_SIGNING_KEYS = "SELECT id, private_sealed FROM signing_keys WHERE id > $1 ORDER BY id LIMIT $2";
-    RESEAL_SIGNING_KEY = "UPDATE signing_keys SET private_sealed = $1 WHERE id = $2";
+    RESEAL_SIGNING_KEY = "UPDATE signing_keys SET private_sealed = $1 WHERE id = $2 AND private_sealed = $3";
     // What was taken away holds no secret any more.
     SEALED_CREDENTIALS = "SELECT id, client_secret_sealed, CAST(org_id AS TEXT), provider, version_id, client_id, issuer \
         FROM oauth_credentials WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
-    RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2";
+    RESEAL_CREDENTIAL = "UPDATE oauth_credentials SET client_secret_sealed = $1 WHERE id = $2 AND client_secret_sealed = $3";
     SEALED_ORGANIZATION_KEYS = "SELECT org_id, key_sealed FROM organization_keys WHERE org_id > $1 ORDER BY org_id \
         LIMIT $2";
-    RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2";
+    RESEAL_ORGANIZATION_KEY = "UPDATE organization_keys SET key_sealed = $1 WHERE org_id = $2 AND key_sealed = $3";
     SEALED_STRIPE_KEYS = "SELECT org_id, secret_key_sealed FROM stripe_accounts WHERE org_id > $1 ORDER BY org_id LIMIT $2";
-    RESEAL_STRIPE_KEY = "UPDATE stripe_accounts SET secret_key_sealed = $1 WHERE org_id = $2";
+    RESEAL_STRIPE_KEY = "UPDATE stripe_accounts SET secret_key_sealed = $1 WHERE org_id = $2 AND secret_key_sealed = $3";
     SEALED_STRIPE_SECRETS = "SELECT org_id, webhook_secrets_sealed FROM stripe_accounts WHERE org_id > $1 \
         ORDER BY org_id LIMIT $2";
-    RESEAL_STRIPE_SECRETS = "UPDATE stripe_accounts SET webhook_secrets_sealed = $1 WHERE org_id = $2";
+    RESEAL_STRIPE_SECRETS = "UPDATE stripe_accounts SET webhook_secrets_sealed = $1 WHERE org_id = $2 AND webhook_secrets_sealed = $3";
     SEALED_WEBHOOKS = "SELECT id, secret_sealed, public_id FROM webhooks WHERE id > $1 AND secret_sealed IS NOT NULL \
         ORDER BY id LIMIT $2";
-    RESEAL_WEBHOOK = "UPDATE webhooks SET secret_sealed = $1 WHERE id = $2";
+    RESEAL_WEBHOOK = "UPDATE webhooks SET secret_sealed = $1 WHERE id = $2 AND secret_sealed = $3";
     SEALED_PREVIOUS_OF_WEBHOOKS = "SELECT id, previous_secret_sealed, public_id FROM webhooks WHERE id > $1 \
         AND previous_secret_sealed IS NOT NULL ORDER BY id LIMIT $2";
-    RESEAL_PREVIOUS_OF_WEBHOOK = "UPDATE webhooks SET previous_secret_sealed = $1 WHERE id = $2";
+    RESEAL_PREVIOUS_OF_WEBHOOK = "UPDATE webhooks SET previous_secret_sealed = $1 WHERE id = $2 \
+        AND previous_secret_sealed = $3";
+    SEALED_REVOCATION_KEYS = "SELECT id, key_sealed, CAST(org_id AS TEXT) FROM provider_revocations WHERE id > $1 \
+        ORDER BY id LIMIT $2";
+    RESEAL_REVOCATION_KEY = "UPDATE provider_revocations SET key_sealed = $1 WHERE id = $2 AND key_sealed = $3";
 }
 
 /// A column that holds ciphertext.
@@ -39,7 +43,7 @@ pub struct SealedColumn {
     rows: &'static Statement,
     /// How many columns the context is made of.
     places: usize,
-    /// Stores ciphertext `$1` in the row `$2`.
+    /// Stores ciphertext `$1` in the row `$2`, if `$3` is there.
     update: &'static Statement,
 }
 
@@ -95,6 +99,14 @@ pub const PREVIOUS_OF_WEBHOOKS: SealedColumn = SealedColumn {
     update: RESEAL_PREVIOUS_OF_WEBHOOK,
 };
 
+/// `provider_revocations.key_sealed`; in its place: the organization.
+pub const REVOCATION_KEYS: SealedColumn = SealedColumn {
+    name: "provider_revocations.key_sealed",
+    rows: SEALED_REVOCATION_KEYS,
+    places: 1,
+    update: RESEAL_REVOCATION_KEY,
+};
+
 /// One ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedRow {
@@ -139,6 +151,22 @@ pub struct ResealColumn {
     pub reseal: Reseal,
 }
 
+impl SealedColumn {
+    /// The rows after an id, in the order of their ids.
+    fn page(&self, tx: &mut ReadTx<'_>, after: i64, limit: i64) -> Result<Vec<SealedRow>, StoreError> {
+        tx.all(self.rows, values![after, limit], |row| {
+            let place = (2..2 + self.places).map(|column| row.get(column));
+            let place = place.collect::<Result<_, _>>()?;
+            Ok(SealedRow { id: row.get(0)?, sealed: row.get(1)?, place })
+        })
+    }
+
+    /// Puts a ciphertext in the place of another, if that is still there. Returns how many rows changed.
+    fn replace(&self, tx: &mut WriteTx<'_>, row: &SealedRow, anew: &[u8]) -> Result<usize, StoreError> {
+        tx.execute(self.update, values![anew, row.id, row.sealed.as_slice()])
+    }
+}
+
 /// How many rows are looked at together.
 const PAGE: i64 = 500;
 
@@ -150,11 +178,7 @@ impl WriteOp for ResealColumn {
         let mut counts = ResealCounts::default();
         let mut after = 0;
         loop {
-            let rows = tx.all(self.column.rows, values![after, PAGE], |row| {
-                let place = (2..2 + self.column.places).map(|column| row.get(column));
-                let place = place.collect::<Result<_, _>>()?;
-                Ok(SealedRow { id: row.get(0)?, sealed: row.get(1)?, place })
-            })?;
+            let rows = self.column.page(tx, after, PAGE)?;
             let Some(last) = rows.last() else { return Ok(counts) };
             after = last.id;
             for row in &rows {
@@ -162,11 +186,75 @@ impl WriteOp for ResealColumn {
                     Resealed::Current => counts.current += 1,
                     Resealed::Unreadable => counts.unreadable += 1,
                     Resealed::Anew(sealed) => {
-                        tx.execute(self.column.update, values![sealed.as_slice(), row.id])?;
-                        counts.resealed += 1;
+                        counts.resealed += self.column.replace(tx, row, &sealed)?;
                     }
                 }
             }
         }
+    }
+}
+
+/// Looks at some ciphertexts of a column and seals those anew that are not sealed with the present key; nothing is
+/// written yet.
+pub struct SealedPage {
+    /// The column.
+    pub column: &'static SealedColumn,
+    /// The row after which to go on.
+    pub after: i64,
+    /// How many to look at.
+    pub limit: i64,
+    /// What to do with each.
+    pub reseal: Reseal,
+}
+
+/// What a look at some ciphertexts found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResealedPage {
+    /// The last row that was looked at; none at the end of the column.
+    pub last: Option<i64>,
+    /// What was found; nothing is sealed anew before it is written.
+    pub counts: ResealCounts,
+    /// Rows as they are, and what is to take the place of their ciphertext.
+    pub anew: Vec<(SealedRow, Vec<u8>)>,
+}
+
+impl ReadOp for SealedPage {
+    type Output = ResealedPage;
+    const LANE: Lane = Lane::Report;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<ResealedPage, StoreError> {
+        let rows = self.column.page(tx, self.after, self.limit)?;
+        let last = rows.last().map(|row| row.id);
+        let mut page = ResealedPage { last, counts: ResealCounts::default(), anew: Vec::new() };
+        for row in rows {
+            match (self.reseal)(&row) {
+                Resealed::Current => page.counts.current += 1,
+                Resealed::Unreadable => page.counts.unreadable += 1,
+                Resealed::Anew(sealed) => page.anew.push((row, sealed)),
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Writes what was sealed anew, except where something else has been stored meanwhile.
+pub struct ResealPage {
+    /// The column.
+    pub column: &'static SealedColumn,
+    /// As found, and what takes its place.
+    pub rows: Vec<(SealedRow, Vec<u8>)>,
+}
+
+impl WriteOp for ResealPage {
+    /// How many rows changed.
+    type Output = usize;
+    type Refused = ();
+
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
+        let mut changed = 0;
+        for (row, anew) in &self.rows {
+            changed += self.column.replace(tx, row, anew)?;
+        }
+        Ok(changed)
     }
 }

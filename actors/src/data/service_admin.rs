@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::client_registration::{AuthMethod, registration_columns};
 use super::consents;
 use super::plans::{self, Plan};
+use super::provider_grants::{self, Whose};
 use super::redirect_origins;
 use super::service_settings::{RECORD_COLUMNS, select_record};
 pub use super::service_settings::{ServiceChanges, ServiceRecord, ServiceReference, ServiceSettings};
@@ -351,6 +352,7 @@ impl WriteOp for DeleteService {
         let ended = sessions::end_all_of_service(tx, service.id, "service_deleted", now)?;
         tx.execute(DELETE_SECRETS_OF_SERVICE, values![service.id])?;
         consents::forget_service(tx, service.id)?;
+        provider_grants::forget(tx, Whose::Service(service.id), now)?;
         let metadata = json!({
             "slug": service.slug,
             "client_id": service.client_id,

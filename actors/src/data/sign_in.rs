@@ -8,6 +8,7 @@ use super::oauth_credentials;
 use super::provider_grants::{self, Grantee};
 use super::services::{Service, select_service};
 use super::users::{self, Arrival, EmailInUse};
+use super::waiting_grants;
 use crate::clock::Millis;
 use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
@@ -136,6 +137,7 @@ impl WriteOp for CompleteWebSignIn {
             browser_session_id: Some(browser_session_id),
         };
         let authorized = authorize(tx, &service, &self.request, &holder, now)?;
+        keep_grant(tx, &self.arrival, (&service, user_id), authorized != Authorized::ConsentNeeded)?;
         Ok(WebSignIn { browser_session_id, user_id, authorized })
     }
 }
@@ -235,6 +237,7 @@ impl WriteOp for GrantConsent {
         browser_sessions::touch(tx, &session, self.now)?;
         let who = (self.user_id, self.service_id);
         consents::remember(tx, self.org_id, who, &self.code.scope, self.now)?;
+        waiting_grants::keep(tx, (self.org_id, self.user_id, self.service_id), self.now)?;
         Ok(authorization_codes::insert(tx, &self.code, &service, &holder_of(&session), self.now)?)
     }
 }
@@ -286,6 +289,7 @@ impl WriteOp for CompleteDeviceSignIn {
         let signed_in = (user_id, self.arrival.profile.provider.as_str(), self.amr.as_slice());
         device_codes::bind(tx, self.device_code_id, &service, signed_in, self.arrival.now)?
             .map_err(|refusal| OpError::Refused(SignInRefusal::DeviceCode(refusal)))?;
+        keep_grant(tx, &self.arrival, (&service, user_id), false)?;
         Ok(user_id)
     }
 }
@@ -325,20 +329,19 @@ fn enter(
         return Err(OpError::Refused(SignInRefusal::CredentialChanged));
     }
     match users::resolve(tx, arrival).map_err(OpError::<SignInRefusal>::from)? {
-        Ok(user_id) => {
-            keep_grant(tx, arrival, (&service, user_id))?;
-            Ok((service, user_id))
-        }
+        Ok(user_id) => Ok((service, user_id)),
         Err(in_use) => Err(OpError::Refused(SignInRefusal::EmailInUse(in_use))),
     }
 }
 
-/// Only for a service that still asks for something at the provider: what nobody may use is not kept.
+/// Only for a service that still asks for something at the provider: what nobody may use is not kept. While the person
+/// has a question to answer, the tokens wait outside the vault.
 fn keep_grant(
     tx: &mut WriteTx<'_>,
     arrival: &Arrival,
     (service, user_id): (&Service, i64),
-) -> Result<(), OpError<SignInRefusal>> {
+    is_complete: bool,
+) -> Result<(), StoreError> {
     let wanted = !service.is_platform && !service.provider_scopes(&arrival.profile.provider).is_empty();
     if let Some(grant) = arrival.grant.as_ref().filter(|_| wanted) {
         let grantee = Grantee {
@@ -347,7 +350,8 @@ fn keep_grant(
             service_id: service.id,
             credential_version: arrival.credential_version.as_deref(),
         };
-        provider_grants::store(tx, &grantee, &arrival.profile, (grant, arrival.now))?;
+        let put = if is_complete { provider_grants::store } else { waiting_grants::wait };
+        put(tx, &grantee, &arrival.profile, (grant, arrival.now))?;
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V9__billing", include_str!("../../../migrations/sqlite/0009_billing.sql")),
     ("V10__keys_and_proofs", include_str!("../../../migrations/sqlite/0010_keys_and_proofs.sql")),
     ("V11__provider_tokens", include_str!("../../../migrations/sqlite/0011_provider_tokens.sql")),
+    ("V12__provider_revocations", include_str!("../../../migrations/sqlite/0012_provider_revocations.sql")),
+    ("V13__waiting_grants", include_str!("../../../migrations/sqlite/0013_waiting_grants.sql")),
 ];
 
 const MIGRATION_TABLE: &str = "schema_migrations";

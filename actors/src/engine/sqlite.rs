@@ -39,6 +39,12 @@ impl Engine {
         Self { path: path.to_path_buf() }
     }
 
+    /// The length of the database file in bytes, without its write-ahead log.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
     /// The length of the write-ahead log in bytes; 0 when there is none.
     #[must_use]
     pub fn log_length(&self) -> u64 {

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
-    ResponseFuture, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
+    StreamHandler, WrapFuture,
 };
 use futures_util::future::join_all;
 use futures_util::stream::unfold;
@@ -31,8 +31,8 @@ use crate::commit_queue::{CommitQueue, Stop};
 use crate::data::ended_sessions::{AnySessionEnded, TellOfEndedSessions};
 use crate::data::events::PurgeEvents;
 use crate::data::outbox::{
-    AnythingDue, Delivery, FAILURES_BEFORE_REST, LeaseTargets, LeasedTarget, PurgeDeliveries, ReleaseLeases,
-    SettleTarget, Settled, Verdict,
+    AnythingDue, Delivery, FAILURES_BEFORE_REST, LeaseTargets, LeasedTarget, LookIntoOutbox, PurgeDeliveries,
+    ReleaseLeases, SettleTarget, Settled, Verdict,
 };
 use crate::guard::{DeathBell, Vital};
 use crate::message::{Observe, Snapshot, Write, WriteOp};
@@ -363,20 +363,31 @@ impl Handler<Drain> for Outbox {
 }
 
 impl Handler<Observe> for Outbox {
-    type Result = MessageResult<Observe>;
+    type Result = ResponseFuture<Snapshot>;
 
     fn handle(&mut self, _: Observe, _ctx: &mut Self::Context) -> Self::Result {
         let Figures { attempts, delivered, failed, dead, purges } = self.figures;
-        MessageResult(Snapshot {
-            actor: "outbox",
-            figures: vec![
-                ("busy", self.busy as u64),
-                ("attempts", attempts),
-                ("delivered", delivered),
-                ("failed", failed),
-                ("dead", dead),
-                ("purges", purges),
-            ],
+        let mut figures = vec![
+            ("busy", self.busy as u64),
+            ("attempts", attempts),
+            ("delivered", delivered),
+            ("failed", failed),
+            ("dead", dead),
+            ("purges", purges),
+        ];
+        let look = self.connected.as_ref().map(|(_, clock)| {
+            let now = clock.now();
+            (self.lane.ask(LookIntoOutbox { now }), now)
+        });
+        Box::pin(async move {
+            if let Some((look, now)) = look
+                && let Ok(state) = look.await
+            {
+                let whole = |number: i64| u64::try_from(number).unwrap_or_default();
+                figures.push(("waiting", whole(state.waiting)));
+                figures.push(("lag_millis", state.due_since.map_or(0, |since| whole(now - since))));
+            }
+            Snapshot { actor: "outbox", figures }
         })
     }
 }

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn all_attempts_of_a_delivery_are_made_within_its_lifetime() {
-        for kind in [Kind::BackchannelLogout, Kind::Webhook] {
+        for kind in Kind::ALL {
             let policy = kind.policy();
             let pauses: Millis = (1..policy.attempts).map(|attempt| backoff(attempt, u32::MAX)).sum();
             assert!(pauses < policy.lifetime, "{kind:?}: {pauses}");

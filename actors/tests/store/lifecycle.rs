@@ -30,7 +30,7 @@ fn refused(path: &Path) -> MigrateError {
     let (plan, mint) = ports();
     match start(path.to_path_buf(), &plan, &mint) {
         Err(StartError::Migrate(error)) => error,
-        Err(StartError::Store(error)) => panic!("expected a refusal to start, got {error:?}"),
+        Err(error) => panic!("expected a refusal to start, got {error:?}"),
         Ok(_) => panic!("started"),
     }
 }
@@ -238,7 +238,8 @@ async fn every_actor_tells_about_itself() {
             "wal_checkpointer",
             "housekeeper",
             "outbox",
-            "stripe_event_actor"
+            "stripe_event_actor",
+            "store"
         ]
     );
     world.store.write(Put::good("a")).await.unwrap();

@@ -15,6 +15,7 @@ const PROOF: &str = "a recount, asked for by a command";
 const MAY_SCAN: &[(&str, &str)] = &[
     ("ANY_ORGANIZATION", "stops at the first row"),
     ("COUNT_LIVE_DEVICE_CODES", "asked once at start, in the report lane"),
+    ("COUNT_DUE_GRANTS", "counts what an index gives, up to a limit, in the report lane"),
     ("SIGNING_KEYS", "a handful of rows, all wanted"),
     ("INSERT_FIRST_SIGNING_KEY", "a handful of rows, asked once at start"),
     ("TIER_OF_PRICE", "a handful of rows, all wanted"),
@@ -24,6 +25,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("SWEEP_LOGIN_STATES", "walks the primary key and stops at LIMIT"),
     ("SWEEP_REVOKED_TOKENS", "walks the primary key and stops at LIMIT"),
     ("SWEEP_REFRESH_TOKENS", "walks the primary key and stops at LIMIT"),
+    ("SWEEP_WAITING_GRANTS", "walks the primary key and stops at LIMIT"),
     ("SWEEP_LOGIN_EVENTS", "walks the primary key and stops at LIMIT"),
     ("COMPARE_DAYS", PROOF),
     ("COMPARE_SERVICES", PROOF),
@@ -46,6 +48,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("RECOUNT_TOTALS", PROOF),
     ("DENY_DEVICE_CODES_OF_ORGANIZATION", "a suspension is rare, and an index would slow down every code"),
     ("EXPIRE_CODES_OF_ORGANIZATION", "as above; the table holds a minute's codes"),
+    ("WAITING", "walks the index of what is pending and stops at LIMIT"),
     ("PURGE_BROWSER_SESSIONS", "walks the primary key and stops at LIMIT"),
     ("PURGE_CODES", "walks the primary key and stops at LIMIT"),
     ("PURGE_USED", "walks the primary key and stops at LIMIT"),

@@ -11,6 +11,7 @@ use url::Url;
 use super::*;
 use crate::config::secret::Secret;
 use crate::http::resource::mount;
+use crate::metrics::requests::Requests;
 use crate::upstream::install_crypto_provider;
 
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:3000/auth/dev/callback";
@@ -51,7 +52,8 @@ impl DevServer {
         let provider = DevProvider::new(issuer.clone(), secret, uris, clock.clone()).unwrap();
         let provider = web::Data::new(provider);
         let server = HttpServer::new(move || {
-            App::new().app_data(provider.clone()).configure(|cfg| mount(cfg, routes()))
+            let requests = Requests::new().unwrap();
+            App::new().app_data(provider.clone()).configure(|cfg| mount(cfg, &requests, routes()))
         })
         .workers(1)
         .disable_signals()

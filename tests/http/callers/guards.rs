@@ -101,6 +101,8 @@ pub(crate) const GUARDS: &[Guard] = &[
     guard("Anonymous", &[IN; 17], &[IN; 17]),
     // A credential of its own: no token opens it.
     guard("Operator", &[NO; 17], &[NO; 17]),
+    // In dev mode nothing is asked for; tests/http/metrics.rs has the rest.
+    guard("Scraper", &[IN; 17], &[IN; 17]),
     //                            nobody   |old |done| end users   | A: mem  adm own exo exa | B: mem adm own |plat exp
     guard("TokenHolder",
         &[NO, JWT, OLD, IN,          IN,  IN,  IN,     IN,  IN,  IN,  IN,  IN,     IN,  IN,  IN,    IN,  IN],

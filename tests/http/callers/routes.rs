@@ -89,6 +89,7 @@ fn rows_of_sign_in() -> Vec<Row> {
         public("GET",  "/health/live", 200),
         public("GET",  "/health/ready", 200),
         public("GET",  "/health", 200),
+        row("GET",     "/metrics", "Scraper", 200),
         public("GET",  "/.well-known/jwks.json", 200),
         public("GET",  "/.well-known/openid-configuration", 200),
         public("GET",  "/.well-known/oauth-authorization-server", 200),
@@ -134,6 +135,7 @@ fn rows_of_sign_in() -> Vec<Row> {
         row("POST",   "/api/billing/checkout", "ServiceUser", 400),
         row("POST",   "/api/billing/portal", "ServiceUser", 400),
         row("GET",    "/api/user", "SignedIn", 200),
+        row("PATCH",  "/api/user", "SignedIn", 200).sending(RENAME),
         row("GET",    "/api/auth/sessions", "SignedIn", 200),
         row("DELETE", "/api/auth/sessions", "SignedIn", 200),
         // The session of somebody who calls nothing: to everybody else there is no such session.

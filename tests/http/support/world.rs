@@ -89,6 +89,17 @@ pub(crate) fn run_limited(rates: &str, test: impl AsyncFnOnce(&World)) {
     });
 }
 
+/// Runs a test against a deployment with these settings beside what it must have.
+pub(crate) fn run_deployed(settings: &[(&'static str, &str)], test: impl AsyncFnOnce(&World)) {
+    System::new().block_on(async {
+        let issuer = ("OIDC_ISSUER", "https://provider.example.com".to_owned());
+        let all: Vec<_> = PRODUCTION.iter().chain(settings).copied().collect();
+        let world = World::start(Mode::Production, &all, Some(issuer)).await;
+        test(&world).await;
+        world.stop().await;
+    });
+}
+
 /// Runs a test against the application as it is deployed behind TLS. Its provider is that of a dev mode beside it.
 pub(crate) fn run_production(test: impl AsyncFnOnce(&World)) {
     System::new().block_on(async {

@@ -5,6 +5,7 @@ use gatehouse_actors::data::authorization_codes::CodeRedemption;
 use gatehouse_actors::data::identities::{
     IdentitiesOf, LinkIdentity, LinkRefusal, OwnerOfIdentity, UnlinkIdentity, UnlinkRefusal,
 };
+use gatehouse_actors::data::own_profile::{ChangeProfile, OwnProfile, ProfileRefusal};
 use gatehouse_actors::data::services::Service;
 use gatehouse_actors::data::sessions::Subject;
 use gatehouse_actors::data::users::{Arrival, Profile};
@@ -144,5 +145,44 @@ async fn the_last_account_stays_also_when_all_are_unlinked_at_once() {
     let refused: Vec<_> = answers.into_iter().filter(Result::is_err).map(refusal).collect();
     assert_eq!(refused, [UnlinkRefusal::LastOne]);
     assert_eq!(providers(&world, &ann).await.len(), 1);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn an_address_changes_only_to_a_proved_one_that_nobody_else_has() {
+    let world = World::new();
+    let acme = tenant(&world, "acme").await;
+    let ann = sign_in(&world, &acme.web, person(&world, acme.org_id, "ann")).await;
+    let bob = sign_in(&world, &acme.web, person(&world, acme.org_id, "bob")).await;
+    let change = |name: Option<Option<&str>>, email: Option<&str>| ChangeProfile {
+        org_id: acme.org_id,
+        user_id: ann.user_id,
+        user_public_id: ann.user_public_id.clone(),
+        name: name.map(|name| name.map(ToOwned::to_owned)),
+        email: email.map(ToOwned::to_owned),
+        audit: audit(&world),
+    };
+    let refused = refusal(world.store.write(change(Some(Some("Eve")), Some("ann@github.example"))).await);
+    assert_eq!(refused, ProfileRefusal::Unproven);
+    let mut unproved = at("github", "ann");
+    unproved.email_verified = false;
+    world.store.write(link(&world, &ann, unproved)).await.unwrap();
+    let refused = refusal(world.store.write(change(None, Some("ann@github.example"))).await);
+    assert_eq!(refused, ProfileRefusal::Unproven);
+    let mut taken = at("microsoft", "ann");
+    taken.email.clone_from(&bob.email);
+    world.store.write(link(&world, &ann, taken)).await.unwrap();
+    let refused = refusal(world.store.write(change(None, bob.email.as_deref())).await);
+    assert_eq!(refused, ProfileRefusal::InUse);
+
+    world.store.write(link(&world, &ann, at("oidc", "ann"))).await.unwrap();
+    let changed = world.store.write(change(Some(Some("Ann B")), Some("ann@oidc.example"))).await.unwrap();
+    let expected = OwnProfile { name: Some("Ann B".into()), email: Some("ann@oidc.example".into()) };
+    assert_eq!(changed, expected);
+    let again = world.store.write(change(Some(Some("Ann B")), None)).await.unwrap();
+    assert_eq!(again, expected, "what is not named stays");
+    assert_eq!(world.store.write(change(Some(None), None)).await.unwrap().name, None);
+    let told: Vec<_> = actions(&world, acme.org_id).into_iter().filter(|one| one == "user.updated").collect();
+    assert_eq!(told.len(), 2, "nothing changed, nothing told");
     world.stop().await;
 }

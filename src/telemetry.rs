@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::kv::{self, Key, Value, VisitSource};
@@ -16,6 +17,9 @@ use crate::config::{LogFormat, LogSettings};
 
 /// Crates that may log at any level: ours, whose every line is reviewed for secrets.
 const OURS: [&str; 2] = ["gatehouse", "gatehouse_actors"];
+
+/// The key of a request's id.
+const REQUEST: &str = "request";
 
 /// Crates whose `info` lines tell of starts and stops, and hold nothing of a request.
 const HARMLESS: [&str; 2] = ["actix_server", "actix_rt"];
@@ -38,6 +42,22 @@ pub fn init(settings: &LogSettings) -> Result<(), AlreadySetUp> {
     log::set_boxed_logger(Box::new(capped)).map_err(|_| AlreadySetUp)?;
     log::set_max_level(level);
     Ok(())
+}
+
+tokio::task_local! {
+    /// The id of the request that this task works on.
+    static CURRENT_REQUEST: Rc<str>;
+}
+
+/// What is logged while `work` goes on carries this request's id.
+pub async fn in_request<T>(id: Rc<str>, work: impl Future<Output = T>) -> T {
+    CURRENT_REQUEST.scope(id, work).await
+}
+
+/// The id of the request that a line belongs to and does not name itself.
+fn request_of(record: &Record<'_>) -> Option<Rc<str>> {
+    let named = record.key_values().get(Key::from(REQUEST)).is_some();
+    if named { None } else { CURRENT_REQUEST.try_with(Rc::clone).ok() }
 }
 
 /// Set once the listening socket was closed on purpose.
@@ -105,6 +125,9 @@ fn text_line(time: &str, record: &Record<'_>) -> String {
     }
     // The visitor never fails, and a value that cannot be formatted must not cost the line.
     let _ = record.key_values().visit(&mut TextPairs(&mut line));
+    if let Some(id) = request_of(record) {
+        let _ = TextPairs(&mut line).visit_pair(Key::from(REQUEST), Value::from(&*id));
+    }
     line.push('\n');
     line
 }
@@ -160,6 +183,9 @@ fn is_unprintable(letter: char) -> bool {
 fn json_line(time: &str, record: &Record<'_>) -> String {
     let mut fields = JsonPairs(Map::new());
     let _ = record.key_values().visit(&mut fields); // as above: the visitor never fails
+    if let Some(id) = request_of(record) {
+        fields.0.insert(REQUEST.to_owned(), Json::from(&*id));
+    }
     let level = match record.level() {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -304,6 +330,21 @@ mod tests {
         let record = Record::builder().level(Level::Warn).args(format_args!("x")).key_values(&pairs).build();
         let json: Json = serde_json::from_str(&json_line(TIME, &record)).unwrap();
         assert_eq!(json["fields"], serde_json::json!({"n": 7, "ok": true}));
+    }
+
+    #[actix_web::test]
+    async fn every_line_of_a_request_carries_its_id_once() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let outside = written(format, "x", &[]);
+            assert!(!outside.contains("request"), "{outside}");
+            let (inside, named) = in_request("id-of-request".into(), async {
+                tokio::task::yield_now().await;
+                (written(format, "x", &[("k", "v")]), written(format, "x", &[("request", "another-id")]))
+            })
+            .await;
+            assert_eq!(inside.matches("id-of-request").count(), 1, "{inside}");
+            assert!(named.contains("another-id") && !named.contains("id-of-request"), "{named}");
+        }
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -198,5 +198,5 @@ function bareEnv(home) {
 }
 
 function listeningUrl(line) {
-  return /\blistening\b.*\burl="?(http:\/\/[^\s"]+)/.exec(line.replace(/\u001b\[[\d;]*m/g, ''))?.[1];
+  return /\blistening\b.*\burl(?:="?|":")(http:\/\/[^\s"]+)/.exec(line.replace(/\u001b\[[\d;]*m/g, ''))?.[1];
 }

@@ -220,7 +220,7 @@ fn presented_token(request: &HttpRequest) -> Presented {
 }
 
 fn request_id(request: &HttpRequest) -> String {
-    request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+    request.extensions().get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The request id, the one log line per request, and its place in the metrics.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -13,13 +14,14 @@ use crate::error::Error as OwnError;
 use crate::http::address::client_address;
 use crate::metrics::requests::{Route, UNMATCHED};
 use crate::state::App;
+use crate::telemetry;
 
 /// The header that carries the request id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request, for the log, the answer and error bodies.
 #[derive(Debug, Clone)]
-pub struct RequestId(pub String);
+pub struct RequestId(pub Rc<str>);
 
 /// Gives the request an id and writes its line. Never the query: codes and states travel there.
 pub async fn request_line(
@@ -29,9 +31,9 @@ pub async fn request_line(
     let started = Instant::now();
     let app = request.app_data::<Data<App>>().cloned();
     let id = request_id(&request, app.as_deref().map(|app| &**app));
-    request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(RequestId(Rc::clone(&id)));
     let method = request.method().clone();
-    let mut response = next.call(request).await?;
+    let mut response = telemetry::in_request(Rc::clone(&id), next.call(request)).await?;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -51,7 +53,7 @@ pub async fn request_line(
         .and_then(|app| client_address(response.request(), &app.config.trusted_proxies))
         .map(|address| address.to_string())
         .unwrap_or_default();
-    let (method, address) = (method.as_str(), address.as_str());
+    let (id, method, address) = (&*id, method.as_str(), address.as_str());
     match error {
         None => log::info!(request = id, method = method, route = route, status = status, micros = micros,
             address = address; "request"),
@@ -66,15 +68,15 @@ pub async fn request_line(
 }
 
 /// The caller's own id when it is harmless, else a new one.
-fn request_id(request: &ServiceRequest, app: Option<&App>) -> String {
+fn request_id(request: &ServiceRequest, app: Option<&App>) -> Rc<str> {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let harmless = |text: &&str| {
         (8..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     match (given.filter(harmless), app) {
-        (Some(id), _) => id.to_owned(),
-        (None, Some(app)) => app.random.uuid(app.clock.now()),
-        (None, None) => String::new(),
+        (Some(id), _) => id.into(),
+        (None, Some(app)) => app.random.uuid(app.clock.now()).into(),
+        (None, None) => "".into(),
     }
 }

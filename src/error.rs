@@ -54,9 +54,12 @@ codes! {
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "invalid_request";
     Conflict: CONFLICT, "CONFLICT", "invalid_request";
     ReauthorizationRequired: CONFLICT, "REAUTHORIZATION_REQUIRED", "interaction_required";
+    RequestTimeout: REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "invalid_request";
     PayloadTooLarge: PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "invalid_request";
+    UriTooLong: URI_TOO_LONG, "URI_TOO_LONG", "invalid_request";
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "invalid_request";
-    RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "slow_down";
+    RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "invalid_request";
+    HeadersTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "invalid_request";
     InternalServerError: INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR", "server_error";
     OAuthError: BAD_GATEWAY, "OAUTH_ERROR", "server_error";
     ServiceUnavailable: SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "temporarily_unavailable";

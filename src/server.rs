@@ -44,14 +44,14 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
-use crate::http::{body, cors, dialect, headers, observe};
+use crate::http::{body, cors, dialect, headers, observe, throttle};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
 use crate::metrics::{Meters, endpoint};
 use crate::state::{App, Providers};
 use crate::stripe::{StripeKeys, port_factory};
-use crate::throttle::by_address::{Registrations, SecretGuesses, TokenGuesses};
 use crate::throttle::guesses::Guesses;
+use crate::throttle::limits::Limits;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
@@ -182,9 +182,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         vault: Vault::default(),
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
-        token_guesses: TokenGuesses::default(),
-        secret_guesses: SecretGuesses::default(),
-        registrations: Registrations::default(),
+        limits: Limits::new(&config.limits.quotas),
         used_proofs: UsedProofs::since(clock.now()),
         stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
@@ -356,6 +354,7 @@ fn serve(
             .app_data(app.clone())
             .app_data(HttpClient::new())
             .app_data(GuardedClient::new(reach))
+            .wrap(from_fn(throttle::at_the_door))
             .wrap(from_fn(cors::answers))
             .wrap(from_fn(headers::defaults))
             .wrap(from_fn(observe::request_line))

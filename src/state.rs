@@ -23,8 +23,8 @@ use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
 use crate::metrics::Meters;
 use crate::stripe::StripeKeys;
-use crate::throttle::by_address::{Registrations, SecretGuesses, TokenGuesses};
 use crate::throttle::guesses::Guesses;
+use crate::throttle::limits::Limits;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
 use crate::upstream::Provider;
@@ -63,12 +63,8 @@ pub struct App {
     pub pacing: Pacing,
     /// How often user codes may be guessed.
     pub guesses: Guesses,
-    /// How often tokens of invitations may be guessed.
-    pub token_guesses: TokenGuesses,
-    /// How often secrets of clients may be guessed.
-    pub secret_guesses: SecretGuesses,
-    /// How often organizations may be registered by nobody in particular.
-    pub registrations: Registrations,
+    /// How often everything else may be asked or guessed.
+    pub limits: Limits,
     /// Proofs of clients that were used (RFC 9449).
     pub used_proofs: UsedProofs,
     /// Opens Stripe accounts.

@@ -26,6 +26,7 @@ use crate::error::{Code, Error};
 use crate::http::caller::{Call, ServiceUser};
 use crate::http::fields::Fields;
 use crate::http::management::{Active, AtLeastAdmin, OrganizationCaller};
+use crate::http::throttle;
 use crate::state::App;
 use crate::stripe::sale::{self, Sale};
 use crate::stripe::{Stripe, StripeError};
@@ -47,6 +48,7 @@ struct Buyer {
 /// `POST /api/billing/checkout`
 pub async fn checkout(app: Data<App>, request: HttpRequest, call: Call<ServiceUser, Fields>) -> Answer {
     let subject = call.caller.subject;
+    throttle::call_outside(&app, subject.user_id)?;
     let gone = || Error::new(Code::NotFound, "The service is gone.");
     let service = app.store.read(ServiceById { id: subject.service_id }).await?.ok_or_else(gone)?;
     let wish = rules::wish(call.input, "plan_id", &service.redirect_uris, &app.base_url)?;
@@ -70,6 +72,7 @@ pub async fn checkout(app: Data<App>, request: HttpRequest, call: Call<ServiceUs
 /// `POST /api/billing/portal`
 pub async fn portal(app: Data<App>, request: HttpRequest, call: Call<ServiceUser, Fields>) -> Answer {
     let subject = call.caller.subject;
+    throttle::call_outside(&app, subject.user_id)?;
     let gone = || Error::new(Code::NotFound, "The service is gone.");
     let service = app.store.read(ServiceById { id: subject.service_id }).await?.ok_or_else(gone)?;
     let return_url = rules::return_url(call.input, &service.redirect_uris, &app.base_url)?;
@@ -84,6 +87,7 @@ pub async fn portal(app: Data<App>, request: HttpRequest, call: Call<ServiceUser
 
 /// `POST /api/organizations/{org}/billing/checkout`
 pub async fn organization_checkout(app: Data<App>, request: HttpRequest, call: Admin) -> Answer {
+    throttle::call_outside(&app, call.caller.subject.user_id)?;
     let organization = call.caller.organization;
     let wish = rules::wish(call.input, "tier_id", &app.platform_redirect_uris(), &app.base_url)?;
     let buyer = Buyer {
@@ -100,6 +104,7 @@ pub async fn organization_checkout(app: Data<App>, request: HttpRequest, call: A
 
 /// `POST /api/organizations/{org}/billing/portal`
 pub async fn organization_portal(app: Data<App>, request: HttpRequest, call: Admin) -> Answer {
+    throttle::call_outside(&app, call.caller.subject.user_id)?;
     let return_url = rules::return_url(call.input, &app.platform_redirect_uris(), &app.base_url)?;
     let buyer = CheckoutBuyer::Organization(call.caller.organization.id);
     let url = manage(&app, http_client(&request)?, buyer, &return_url).await?;

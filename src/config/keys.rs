@@ -98,6 +98,12 @@ keys! {
         "Origins whose scripts may call `/api` and the endpoints of tokens, separated by commas, such as `https://app.example.com`. Pages of registered redirect URIs may call the endpoints of tokens without standing here.";
     TRUSTED_PROXIES: plain, "none",
         "Addresses or networks of reverse proxies whose forwarded headers count, separated by commas, such as `10.0.0.0/8`.";
+    RATE_LIMITS: plain, "`on`; `off` in dev mode",
+        "`on`, `off`, or single limits that differ from their defaults, such as `sign_ins=1200/m,device_codes=off`: see [limits](limits.md). Budgets for guessing hold in any case.";
+    MAX_CONNECTIONS: plain, "`10000`",
+        "Connections at once; more are refused with 503. Fewer where the process may not open so many files.";
+    MAX_CONNECTIONS_PER_ADDRESS: plain, "`1000`; `MAX_CONNECTIONS` in dev mode",
+        "Connections of one address, a whole /64 for IPv6. Those of `TRUSTED_PROXIES` are not counted.";
     SMTP_URL: secret, "no mail is sent; invitations show their link once, to be passed on",
         "The mail server: `smtps://user:password@host` (TLS from the start, port 465) or `smtp://user:password@host` (STARTTLS, port 587; in clear to loopback hosts only). Percent-encode special characters of user and password.";
     MAIL_FROM: plain, "required with `SMTP_URL`",

@@ -10,6 +10,7 @@ pub mod billing;
 mod clients;
 mod dev_secrets;
 pub mod keys;
+pub mod limits;
 pub mod mail;
 mod network;
 mod problems;
@@ -30,6 +31,7 @@ use url::Url;
 
 use backup::BackupSettings;
 use billing::BillingSettings;
+use limits::LimitSettings;
 use mail::MailSettings;
 use problems::Wrong;
 use provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -127,6 +129,8 @@ pub struct Config {
     pub cors_allowed_origins: Vec<String>,
     /// Peers whose forwarded headers count.
     pub trusted_proxies: Vec<IpNet>,
+    /// How much is let in.
+    pub limits: LimitSettings,
     /// The mail server; none means that no mail is sent.
     pub mail: Option<MailSettings>,
     /// How many whole days login events are kept, beside today.
@@ -179,6 +183,7 @@ impl Config {
             reader.parsed(keys::PLATFORM_DEVICE_ACTIVATION_URI, network::safe_text);
         let cors_allowed_origins = reader.list(keys::CORS_ALLOWED_ORIGINS, network::origin);
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
+        let limits = limits::read(reader, mode);
         let mail = mail::read(reader);
         let stripe_event_retention_days =
             reader.parsed(keys::STRIPE_EVENT_RETENTION_DAYS, stripe_retention_days).unwrap_or(30);
@@ -208,6 +213,7 @@ impl Config {
             platform_device_activation_uri,
             cors_allowed_origins,
             trusted_proxies,
+            limits,
             mail,
             login_event_retention_days,
             stripe_event_retention_days,

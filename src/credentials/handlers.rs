@@ -17,6 +17,7 @@ use crate::http::connection::{SecretPlace, guarded_client, own_provider, own_set
 use crate::http::fields::Fields;
 use crate::http::input::Query;
 use crate::http::management::{Active, AnyMember, AtLeastAdmin, OrganizationCaller, audit_context};
+use crate::http::throttle;
 use crate::state::App;
 use crate::upstream::UpstreamError;
 
@@ -52,6 +53,7 @@ pub async fn save(
     path: Path<(String, String)>,
     call: Call<OrganizationCaller<AtLeastAdmin, Active>, Fields>,
 ) -> Answer {
+    throttle::call_outside(&app, call.caller.subject.user_id)?;
     let organization = &call.caller.organization;
     let kind = rules::provider(&path.1)?;
     let new = rules::new_credential(kind, call.input)?;

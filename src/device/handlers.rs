@@ -23,10 +23,11 @@ use crate::http::connection;
 use crate::http::input::{Body, Form, Params, Query};
 use crate::http::origin::check_origin;
 use crate::http::redirect::with_params;
-use crate::http::scope;
+use crate::http::{scope, throttle};
 use crate::pages::{ChooseDeviceProvider, ConfirmDevice, DeviceOutcome, EnterCode, respond};
 use crate::state::App;
 use crate::throttle::pacing::INTERVAL;
+use crate::throttle::rate::BudgetSpent;
 
 type Answer = Result<HttpResponse, Error>;
 
@@ -36,8 +37,16 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     if !request.headers().contains_key(AUTHORIZATION) {
         params.required("client_id")?;
     }
+    let (payer, now) = (throttle::payer(&app, &request), app.clock.now());
+    throttle::failures_left(&app, &request)?;
+    app.limits.device_codes.spend(payer, now).map_err(too_many(&app, "device_codes"))?;
     // RFC 8628, section 3.1: confidential clients authenticate here as at the token endpoint.
-    let service = client::identify(&app, &request, &params).await?;
+    let service = client::identify(&app, &request, &params).await;
+    let service = service.inspect_err(|error| throttle::failed(&app, &request, error))?;
+    app.limits
+        .device_codes_of_client
+        .spend(service.id, now)
+        .map_err(too_many(&app, "device_codes_of_client"))?;
     check_names(&params, &service)?;
     // What a third-party service may know is asked on the consent page, which a device does not have.
     if service.registration.is_third_party {
@@ -49,7 +58,6 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
     if !service.is_active() {
         return Err(Error::not_active(&service.org_status));
     }
-    let now = app.clock.now();
     let code = NewDeviceCode {
         org_id: service.org_id,
         service_id: service.id,
@@ -72,6 +80,10 @@ pub async fn issue(app: Data<App>, request: HttpRequest, call: Call<Anonymous, B
         expires_in: DEVICE_CODE_LIFETIME / 1000,
         interval: INTERVAL,
     }))
+}
+
+fn too_many<'a>(app: &'a App, limit: &'static str) -> impl FnOnce(BudgetSpent) -> Error + use<'a> {
+    throttle::refusal(app, limit, "Too many device codes were asked for. Wait, then try again.")
 }
 
 /// A client that names its organization and service must name its own.

@@ -8,6 +8,7 @@ use gatehouse_actors::data::device_codes::{DeviceCode, DeviceCodeByUserCode, Dev
 use serde::{Deserialize, Serialize};
 
 use super::address::{client_address, limit_key};
+use super::throttle;
 use crate::crypto::token::{normalize_user_code, user_code_hash};
 use crate::error::{Code, Error};
 use crate::state::App;
@@ -42,14 +43,15 @@ pub async fn find(app: &App, request: &HttpRequest, typed: &str) -> Result<Devic
     let now = app.clock.now();
     // A peer without an address cannot happen over TCP; such would share one budget.
     let address = client_address(request, &app.config.trusted_proxies).map_or(NOBODY, limit_key);
-    app.guesses.spend(address, now).map_err(|spent| {
-        Error::new(Code::RateLimited, "Too many wrong codes were tried. Wait a little, then try again.")
-            .retry_after(spent.retry_after)
-    })?;
+    let paid = app.guesses.spend(address, now).map_err(throttle::refusal(
+        app,
+        "user_codes",
+        "Too many wrong codes were tried. Wait, then try again.",
+    ))?;
     let question = DeviceCodeByUserCode { user_code_hash: user_code_hash(&app.keys.user_codes, &code) };
     let answer = app.store.read(question).await;
     if !matches!(answer, Ok(None)) {
-        app.guesses.give_back(address, now);
+        app.guesses.give_back(paid);
     }
     let code = answer?.ok_or_else(unknown)?;
     if code.is_expired(now) {

@@ -12,9 +12,9 @@ use gatehouse_actors::data::client_secrets::ClientSecretById;
 use gatehouse_actors::data::services::{Service, ServiceByClientId};
 use subtle::ConstantTimeEq;
 
-use super::address::{client_address, limit_key};
 use super::client_assertion;
 use super::input::Params;
+use super::throttle;
 use crate::crypto::thumbprint::thumbprint;
 use crate::crypto::token::{Presented, TokenKind, parse, sha256};
 use crate::error::{Code, Error};
@@ -188,14 +188,12 @@ async fn check_secret(
     (service, text): (&Service, &str),
 ) -> Result<i64, Error> {
     let now = app.clock.now();
-    let address = client_address(request, &app.config.trusted_proxies).map(limit_key);
-    if let Some(address) = address {
-        app.secret_guesses.allow(service.id, address, now).map_err(|spent| {
-            let message =
-                "Too many wrong secrets of this client came from your address. Wait, then try again.";
-            Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
-        })?;
-    }
+    let guesser = (service.id, throttle::payer(app, request));
+    app.limits.client_secrets.allow(guesser, now).map_err(throttle::refusal(
+        app,
+        "client_secrets",
+        "Too many wrong secrets of this client came from your address. Wait, then try again.",
+    ))?;
     if let Some(Presented { id, secret }) = parse(TokenKind::ClientSecret, text) {
         let known = app.store.recall(ClientSecretById { id, service_id: service.id }).await?;
         let known = known.filter(|known| known.works(now));
@@ -203,9 +201,7 @@ async fn check_secret(
             return Ok(id);
         }
     }
-    if let Some(address) = address {
-        app.secret_guesses.missed(service.id, address, now);
-    }
+    app.limits.client_secrets.missed(guesser, now);
     Err(refused("The client_secret is not valid (any more)."))
 }
 

@@ -255,7 +255,7 @@ async fn read_at_most(
 fn broken_off(error: &PayloadError) -> Error {
     match error {
         PayloadError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            Error::bad_request("The body took too long to arrive.")
+            Error::new(Code::RequestTimeout, "The body took too long to arrive.")
         }
         _ => Error::bad_request("The body ended early."),
     }

@@ -12,8 +12,8 @@ use gatehouse_actors::data::invitations::{Invitation, InvitationByToken, Invitat
 use gatehouse_actors::error::OpError;
 use serde::{Deserialize, Serialize};
 
-use super::address::{client_address, limit_key};
 use super::redirect::with_params;
+use super::throttle;
 use crate::crypto::token::{TokenKind, parse, sha256};
 use crate::error::{Code, Error};
 use crate::state::App;
@@ -57,7 +57,7 @@ pub fn accept_path(token: &str) -> String {
 /// Somebody who presents a token. Tokens that name nothing count against the budget of the client's address.
 pub struct Attempt<'a> {
     app: &'a App,
-    address: Option<IpAddr>,
+    address: IpAddr,
     /// What was presented.
     pub token: InvitationToken,
 }
@@ -65,16 +65,12 @@ pub struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// Reads the token, unless the address guessed too often.
     pub fn begin(app: &'a App, request: &HttpRequest, typed: &str) -> Result<Self, Error> {
-        let address = client_address(request, &app.config.trusted_proxies).map(limit_key);
-        if let Some(address) = address {
-            app.token_guesses.allow(address, app.clock.now()).map_err(|spent| {
-                Error::new(
-                    Code::RateLimited,
-                    "Too many wrong invitations were tried. Wait a little, then try again.",
-                )
-                .retry_after(spent.retry_after)
-            })?;
-        }
+        let address = throttle::payer(app, request);
+        app.limits.invitation_tokens.allow(address, app.clock.now()).map_err(throttle::refusal(
+            app,
+            "invitation_tokens",
+            "Too many wrong invitations were tried. Wait a little, then try again.",
+        ))?;
         let mut attempt = Self { app, address, token: InvitationToken { id: 0, secret_hash: [0; 32] } };
         let presented = parse(TokenKind::Invitation, typed).ok_or_else(|| attempt.missed())?;
         attempt.token = InvitationToken { id: presented.id, secret_hash: sha256(&presented.secret) };
@@ -84,9 +80,7 @@ impl<'a> Attempt<'a> {
     /// Counts the miss and says so: the same for a token that was never made and one with a wrong secret.
     #[must_use]
     pub fn missed(&self) -> Error {
-        if let Some(address) = self.address {
-            self.app.token_guesses.missed(address, self.app.clock.now());
-        }
+        self.app.limits.invitation_tokens.missed(self.address, self.app.clock.now());
         Error::new(Code::NotFound, "There is no such invitation.")
     }
 

@@ -35,3 +35,4 @@ pub mod redirect;
 pub mod resource;
 pub mod scope;
 pub mod slug;
+pub mod throttle;

@@ -21,6 +21,7 @@ use crate::http::management::{
     Active, Administrator, AtLeastAdmin, InAnyState, OrganizationCaller, audit_context,
 };
 use crate::http::page::Page;
+use crate::http::throttle;
 use crate::mail::letter;
 use crate::state::App;
 
@@ -34,6 +35,7 @@ pub async fn create(
 ) -> Answer {
     let Call { caller, input } = call;
     let (email, role) = invitee(input)?;
+    pay(&app, caller.organization.id, &email)?;
     let audit = audit_context(&app, &request, Some(&caller.subject));
     let secret: TokenSecret = app.random.bytes();
     let create = CreateInvitation {
@@ -54,6 +56,21 @@ pub async fn create(
     let inviter = (&*caller.subject).into();
     let body = Created { invitation: invitation.into(), inviter, token, accept_url, mail_queued };
     Ok(HttpResponse::Created().json(body))
+}
+
+/// Invitations are mails to people who did not ask for them.
+fn pay(app: &App, org_id: i64, email: &str) -> Result<(), Error> {
+    let (limits, now) = (&app.limits, app.clock.now());
+    limits.invitations.spend(org_id, now).map_err(throttle::refusal(
+        app,
+        "invitations",
+        "The organization sent many invitations of late. Wait, then try again.",
+    ))?;
+    limits.invitation_mails.spend(limits.hash(email), now).map_err(throttle::refusal(
+        app,
+        "invitation_mails",
+        "This address was invited often of late. Wait, then try again.",
+    ))
 }
 
 /// The address under either of its names, and the role.

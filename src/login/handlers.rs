@@ -15,7 +15,7 @@ use crate::http::caller::{Anonymous, Call};
 use crate::http::connection::{self, Connection};
 use crate::http::input::{Form, Params, Query};
 use crate::http::redirect::see_other;
-use crate::http::{activation, invitation, prefetch};
+use crate::http::{activation, invitation, prefetch, throttle};
 use crate::state::App;
 use crate::upstream::Effort;
 
@@ -29,6 +29,7 @@ pub async fn start(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     prefetch::refuse(&request)?;
+    throttle::sign_in(&app, &request)?;
     let params = call.input.0;
     let question = ServiceBySlugs {
         org_slug: params.required("org")?.to_owned(),
@@ -47,6 +48,7 @@ pub async fn start_admin(
     call: Call<Anonymous, Query>,
 ) -> Answer {
     prefetch::refuse(&request)?;
+    throttle::sign_in(&app, &request)?;
     let service = platform_service(&app).await?;
     depart(&app, &request, &provider, &service, &call.input.0).await
 }
@@ -54,6 +56,7 @@ pub async fn start_admin(
 /// `GET /oauth/authorize`
 pub async fn authorize(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Query>) -> Answer {
     prefetch::refuse(&request)?;
+    throttle::sign_in(&app, &request)?;
     authorize::authorize(&app, &request, &call.input.0).await
 }
 
@@ -65,6 +68,7 @@ pub async fn authorize_by_form(app: Data<App>, request: HttpRequest, call: Call<
     if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Ok(see_other(&format!("/oauth/authorize?{}", params.query_without(&[]))));
     }
+    throttle::sign_in(&app, &request)?;
     authorize::authorize(&app, &request, &params).await
 }
 

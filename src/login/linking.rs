@@ -19,6 +19,7 @@ use crate::http::connection;
 use crate::http::input::Query;
 use crate::http::linking::{self, CONFIRM_PATH, PendingLink, account_of};
 use crate::http::redirect::see_other;
+use crate::http::throttle;
 use crate::pages::{LinkOutcome, respond};
 use crate::state::App;
 use crate::upstream::Effort;
@@ -32,6 +33,7 @@ pub async fn start_link(
     provider: Path<String>,
     call: Call<Anonymous, Query>,
 ) -> Answer {
+    throttle::sign_in(&app, &request)?;
     let subject = linking::redeem(&app, call.input.0.required("ticket")?, &provider).await?;
     let purpose = Purpose::Link { session: subject.session_public_id.clone() };
     leave_as(&app, &request, &provider, (&subject, purpose)).await
@@ -44,6 +46,7 @@ pub async fn prove(
     provider: Path<String>,
     _call: Call<Anonymous>,
 ) -> Answer {
+    throttle::sign_in(&app, &request)?;
     let pending = linking::pending(&app, &request)?;
     let subject = linking::session(&app, &pending.session).await?;
     leave_as(&app, &request, &provider, (&subject, Purpose::LinkProof)).await

@@ -12,7 +12,7 @@ use crate::crypto::token::{TokenKind, TokenSecret, compose, sha256};
 use crate::error::Error;
 use crate::http::caller::{Anonymous, Call};
 use crate::http::input::{Form, Params};
-use crate::http::{client, dpop};
+use crate::http::{client, dpop, throttle};
 use crate::state::App;
 
 /// What one pushed request may hold, in bytes.
@@ -27,7 +27,12 @@ pub async fn push(
     call: Call<Anonymous, Form>,
 ) -> Result<HttpResponse, Error> {
     let params = call.input.0;
-    let service = client::identify(&app, &request, &params).await?;
+    throttle::failures_left(&app, &request)?;
+    let identified = client::identify(&app, &request, &params).await;
+    let service = identified.inspect_err(|error| throttle::failed(&app, &request, error))?;
+    if !service.is_confidential {
+        throttle::sign_in(&app, &request)?;
+    }
     let redirect_uris =
         if service.is_platform { app.platform_redirect_uris() } else { service.redirect_uris.clone() };
     if !service.is_active() {

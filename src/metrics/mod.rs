@@ -14,6 +14,7 @@ mod moment;
 mod process;
 pub mod requests;
 pub mod sign_ins;
+pub mod throttled;
 
 use gatehouse_actors::store::Store;
 use prometheus::core::Collector;
@@ -23,6 +24,7 @@ use prometheus::{Encoder, Error, Gauge, IntCounter, IntCounterVec, Opts, Registr
 use self::grants::Grants;
 use self::requests::Requests;
 use self::sign_ins::SignIns;
+use self::throttled::Throttled;
 use crate::error::Code;
 use crate::state::App;
 
@@ -37,6 +39,8 @@ pub struct Meters {
     pub sign_ins: SignIns,
     /// Tokens asked for.
     pub grants: Grants,
+    /// What limits refused.
+    pub throttled: Throttled,
     errors: Vec<IntCounter>,
     registry: Registry,
 }
@@ -50,15 +54,17 @@ impl Meters {
         }
         let requests = Requests::new()?;
         let (sign_ins, grants) = (SignIns::new()?, Grants::new()?);
+        let throttled = Throttled::new()?;
         let help = "Answers that were errors, by their stable code; RATE_LIMITED and SLOW_DOWN are those that were throttled.";
         let errors = IntCounterVec::new(Opts::new("gatehouse_http_errors_total", help), &["code"])?;
         let each = Code::ALL.iter().map(|code| errors.with_label_values(&[code.row().0])).collect();
         register(&registry, &requests.collector())?;
         register(&registry, &sign_ins.collector())?;
         register(&registry, &grants.collector())?;
+        register(&registry, &throttled.collector())?;
         register(&registry, &errors)?;
         register(&registry, &build_info()?)?;
-        Ok(Self { requests, sign_ins, grants, errors: each, registry })
+        Ok(Self { requests, sign_ins, grants, throttled, errors: each, registry })
     }
 
     /// An error was answered.

@@ -9,7 +9,6 @@ use gatehouse_actors::data::sessions::Subject;
 
 use super::{rules, view};
 use crate::error::{Code, Error};
-use crate::http::address::{client_address, limit_key};
 use crate::http::caller::Call;
 use crate::http::email;
 use crate::http::fields::Fields;
@@ -18,6 +17,7 @@ use crate::http::management::{
     Administrator, AnyMember, AtLeastAdmin, MaybeAdministrator, OrganizationCaller, audit_context,
 };
 use crate::http::page::Page;
+use crate::http::throttle;
 use crate::state::App;
 
 /// The longest name, in characters.
@@ -54,12 +54,12 @@ pub async fn register(
 
 /// Nobody in particular registers: what they can take is bounded.
 fn pay_for_registration(app: &App, request: &HttpRequest) -> Result<(), Error> {
-    let Some(address) = client_address(request, &app.config.trusted_proxies) else { return Ok(()) };
-    app.registrations.pay(limit_key(address), app.clock.now()).map_err(|spent| {
-        let message =
-            "Too many organizations were registered of late. Wait, or sign in and register as yourself.";
-        Error::new(Code::RateLimited, message).retry_after(spent.retry_after)
-    })
+    let paid = app.limits.registrations.pay(throttle::payer(app, request), app.clock.now());
+    paid.map_err(throttle::refusal(
+        app,
+        "registrations",
+        "Too many organizations were registered of late. Wait, or sign in and register as yourself.",
+    ))
 }
 
 fn first_owner(app: &App, subject: Option<&Subject>, fields: &mut Fields) -> FirstOwner {

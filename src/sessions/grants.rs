@@ -18,8 +18,7 @@ use crate::crypto::token::{
 use crate::error::{Code, Error};
 use crate::http::input::Params;
 use crate::http::management::audit_context;
-use crate::http::scope;
-use crate::http::{audience, dpop};
+use crate::http::{audience, dpop, scope, throttle};
 use crate::state::App;
 
 /// RFC 6749, section 4.1.3.
@@ -182,6 +181,14 @@ pub(super) async fn refresh(
     dpop_jkt: Option<String>,
 ) -> Result<Granted, Error> {
     let invalid = || Error::invalid_grant("The refresh_token is not valid (any more). Sign in again.");
+    if !client.is_some_and(|client| client.is_confidential) {
+        let spent = app.limits.refreshes.spend(throttle::payer(app, request), app.clock.now());
+        spent.map_err(throttle::refusal(
+            app,
+            "refreshes",
+            "Too many refreshes came from your address. Wait, then try again.",
+        ))?;
+    }
     let token = params.required("refresh_token")?;
     let Presented { id, secret } = parse(TokenKind::RefreshToken, token).ok_or_else(invalid)?;
     let requested_scope = params.get("scope").map(scope::normalize);

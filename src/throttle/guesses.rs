@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::DEVICE_CODE_LIFETIME;
 
-use super::by_address::{BudgetSpent, PER_ADDRESS, SpentByAddress};
+use super::limits::GUESSES;
+use super::rate::{BudgetSpent, Rate};
 use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
 /// The budget is made for this many live codes at most. Were it to go on shrinking, it would reach zero, and whoever
@@ -71,12 +72,28 @@ impl Sliding {
 struct Counts {
     live_codes: Sliding,
     spent: Sliding,
-    by_address: SpentByAddress,
 }
 
 /// The counts of the process.
-#[derive(Default)]
-pub struct Guesses(Mutex<Counts>);
+pub struct Guesses {
+    counts: Mutex<Counts>,
+    by_address: Rate<IpAddr>,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self { counts: Mutex::default(), by_address: Rate::new(Some(GUESSES)) }
+    }
+}
+
+/// A guess that was paid for.
+#[must_use = "it is given back unless it was wrong"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    address: IpAddr,
+    weight: u32,
+    at: Millis,
+}
 
 impl Guesses {
     /// Starts with the number of codes that live already.
@@ -93,28 +110,30 @@ impl Guesses {
     }
 
     /// Pays for one guess of `address`. Call [`Guesses::give_back`] unless it was wrong.
-    pub fn spend(&self, address: IpAddr, now: Millis) -> Result<(), BudgetSpent> {
+    pub fn spend(&self, address: IpAddr, now: Millis) -> Result<Paid, BudgetSpent> {
         let mut counts = self.lock();
         let live = counts.live_codes.total(now);
         let everybodys = global_budget(live);
         if counts.spent.total(now) >= everybodys {
             return Err(BudgetSpent { retry_after: 60 });
         }
-        // Never more than half of everybody's, so that one address cannot lock all others out.
-        counts.by_address.spend(address, PER_ADDRESS.min(everybodys / 2), now)?;
+        // Never more than half of everybody's, so that one address cannot lock all others out: then each guess weighs
+        // more.
+        let most = u32::try_from(everybodys / 2).unwrap_or(u32::MAX).clamp(1, GUESSES.count);
+        let weight = GUESSES.count.div_ceil(most);
+        self.by_address.spend_heavy(address, weight, now)?;
         counts.spent.add(now, 1);
-        Ok(())
+        Ok(Paid { address, weight, at: now })
     }
 
-    /// The guess that `address` paid for at `then` was not wrong.
-    pub fn give_back(&self, address: IpAddr, then: Millis) {
-        let mut counts = self.lock();
-        counts.spent.take_back(then);
-        counts.by_address.give_back(address);
+    /// The guess was not wrong.
+    pub fn give_back(&self, paid: Paid) {
+        self.lock().spent.take_back(paid.at);
+        self.by_address.give_back(paid.address, paid.weight);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,44 +160,44 @@ mod tests {
         assert_eq!(global_budget(1), 24_414);
         assert_eq!(global_budget(10_000), 2);
         let guesses = Guesses::with_live_codes(10_000, 0);
-        assert_eq!(guesses.spend(address(1), 0), Ok(()));
-        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+        assert!(guesses.spend(address(1), 0).is_ok());
+        assert!(guesses.spend(address(2), 0).is_ok());
         assert!(guesses.spend(address(3), 0).is_err());
         // Codes and guesses age alike.
-        assert_eq!(guesses.spend(address(3), DEVICE_CODE_LIFETIME), Ok(()));
+        assert!(guesses.spend(address(3), DEVICE_CODE_LIFETIME).is_ok());
     }
 
     #[test]
     fn any_number_of_codes_leaves_room_for_honest_people() {
         let guesses = Guesses::with_live_codes(1_000_000, 0);
         for round in 0..100 {
-            assert_eq!(guesses.spend(address(1), round), Ok(()));
-            guesses.give_back(address(1), round);
+            let paid = guesses.spend(address(1), round).unwrap();
+            guesses.give_back(paid);
         }
     }
 
     #[test]
     fn one_address_spends_only_its_own() {
         let guesses = Guesses::default();
-        for _ in 0..PER_ADDRESS {
-            assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        for _ in 0..GUESSES.count {
+            assert!(guesses.spend(address(1), 0).is_ok());
         }
         assert!(guesses.spend(address(1), 1).is_err());
-        assert_eq!(guesses.spend(address(2), 1), Ok(()));
-        assert_eq!(guesses.spend(address(1), DEVICE_CODE_LIFETIME), Ok(()));
+        assert!(guesses.spend(address(2), 1).is_ok());
+        assert!(guesses.spend(address(1), DEVICE_CODE_LIFETIME).is_ok());
         // With many codes the budget is small, and still nobody has all of it.
         let guesses = Guesses::with_live_codes(10_000, 0);
-        assert_eq!(guesses.spend(address(1), 0), Ok(()));
+        assert!(guesses.spend(address(1), 0).is_ok());
         assert!(guesses.spend(address(1), 0).is_err());
-        assert_eq!(guesses.spend(address(2), 0), Ok(()));
+        assert!(guesses.spend(address(2), 0).is_ok());
     }
 
     #[test]
     fn what_is_given_back_late_leaves_newer_guesses_alone() {
         let guesses = Guesses::default();
-        assert_eq!(guesses.spend(address(1), 0), Ok(()));
-        assert_eq!(guesses.spend(address(2), DEVICE_CODE_LIFETIME), Ok(()));
-        guesses.give_back(address(1), 0);
+        let paid = guesses.spend(address(1), 0).unwrap();
+        assert!(guesses.spend(address(2), DEVICE_CODE_LIFETIME).is_ok());
+        guesses.give_back(paid);
         assert_eq!(guesses.lock().spent.total(DEVICE_CODE_LIFETIME), 1);
     }
 }

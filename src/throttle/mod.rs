@@ -1,7 +1,8 @@
-//! Limits that are kept in memory: how fast a device code is polled, how often a user code, the token of an invitation or
-//! the secret of a client is guessed, how often organizations are registered, how many event streams are open.
+//! Limits that are kept in memory: how often something may be asked or guessed, how fast a device code is polled, how
+//! many event streams are open.
 
-pub mod by_address;
 pub mod guesses;
+pub mod limits;
 pub mod pacing;
+pub mod rate;
 pub mod streams;

@@ -1,5 +1,7 @@
 //! Handlers of userinfo, introspection and revocation.
 
+use std::sync::Arc;
+
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::access_tokens::RevokeAccessToken;
@@ -13,7 +15,7 @@ use crate::error::{Code, Error};
 use crate::http::access_token::{Refused, Void, genuine, judge, judge_client};
 use crate::http::caller::{Anonymous, Bearer, Call};
 use crate::http::input::{Body, Params};
-use crate::http::{claims, client, scope};
+use crate::http::{claims, client, scope, throttle};
 use crate::state::App;
 
 type Answer = Result<HttpResponse, Error>;
@@ -34,7 +36,7 @@ pub async fn userinfo(call: Call<Bearer>) -> Answer {
 /// `POST /oauth/introspect` (RFC 7662)
 pub async fn introspect(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = in_the_body(&request, call.input)?;
-    let client = client::identify(&app, &request, &params).await?;
+    let client = calling_client(&app, &request, &params).await?;
     if !client.is_confidential {
         // RFC 7662, section 2.1: whoever may ask must prove who it is, or tokens could be tried out.
         let message = "Introspection is for confidential clients: give this service a client_secret.";
@@ -99,7 +101,7 @@ async fn refresh_token_says(
 /// all: a revocation that was not stored is answered with 503.
 pub async fn revoke(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = in_the_body(&request, call.input)?;
-    let client = client::identify(&app, &request, &params).await?;
+    let client = calling_client(&app, &request, &params).await?;
     let token = params.required("token")?;
     match refresh_token(token) {
         Some(presented) => revoke_refresh_token(&app, &client, presented).await?,
@@ -132,6 +134,20 @@ async fn revoke_access_token(app: &App, client: &Service, token: &str) -> Result
     let revoke = RevokeAccessToken { jti, expires_at: exp * 1000, now: app.clock.now() };
     let revoked = app.store.write(revoke).await;
     revoked.map_err(|error| Error::from_op(error, |()| Error::internal("refused")))
+}
+
+/// The client, as long as neither its address nor itself asks too often.
+async fn calling_client(app: &App, request: &HttpRequest, params: &Params) -> Result<Arc<Service>, Error> {
+    throttle::failures_left(app, request)?;
+    let client = client::identify(app, request, params).await;
+    let client = client.inspect_err(|error| throttle::failed(app, request, error))?;
+    let spent = app.limits.introspections.spend(client.id, app.clock.now());
+    spent.map_err(throttle::refusal(
+        app,
+        "introspections",
+        "This client asks too often. Wait, then try again.",
+    ))?;
+    Ok(client)
 }
 
 /// RFC 7009, section 2.1: the request is refused, and the token stays as it is.

@@ -16,6 +16,7 @@ use crate::http::event;
 use crate::http::input::Query;
 use crate::http::management::audit_context;
 use crate::http::page::Page;
+use crate::http::throttle;
 use crate::state::App;
 
 type Answer = Result<HttpResponse, Error>;
@@ -42,6 +43,7 @@ pub async fn ping(
     path: Path<(String, String)>,
     call: Call<Admin>,
 ) -> Answer {
+    throttle::call_outside(&app, call.caller.subject.user_id)?;
     let organization = &call.caller.organization;
     let ping = PingWebhook {
         webhook: reference(organization.id, path.into_inner().1),

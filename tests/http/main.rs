@@ -21,6 +21,7 @@ mod limits;
 mod login_exports;
 mod metrics;
 mod modes;
+mod rates;
 mod sign_out;
 mod support;
 mod token_endpoints;

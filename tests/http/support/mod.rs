@@ -12,4 +12,4 @@ pub(crate) use flows::{DEVICE_GRANT, Device, SignIn, Tokens, authorize_query, re
 pub(crate) use forge::{Forge, claims_of};
 pub(crate) use rewind::Moment;
 pub(crate) use snapshot::{assert_snapshot, visible_text};
-pub(crate) use world::{PLATFORM_REDIRECT_URI, World, run, run_deployed, run_production};
+pub(crate) use world::{PLATFORM_REDIRECT_URI, World, run, run_deployed, run_limited, run_production};

@@ -80,6 +80,15 @@ pub(crate) fn run(test: impl AsyncFnOnce(&World)) {
     });
 }
 
+/// Runs a test against the application in dev mode, with the limits that production has but for those of `rates`.
+pub(crate) fn run_limited(rates: &str, test: impl AsyncFnOnce(&World)) {
+    System::new().block_on(async {
+        let world = World::start(Mode::Dev, DEV, Some(("RATE_LIMITS", rates.to_owned()))).await;
+        test(&world).await;
+        world.stop().await;
+    });
+}
+
 /// Runs a test against a deployment with these settings beside what it must have.
 pub(crate) fn run_deployed(settings: &[(&'static str, &str)], test: impl AsyncFnOnce(&World)) {
     System::new().block_on(async {

@@ -44,12 +44,13 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
-use crate::http::{body, cors, dialect, headers, observe, throttle};
+use crate::http::{body, cors, dialect, doorstep, headers, observe, throttle};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
 use crate::metrics::{Meters, endpoint};
 use crate::state::{App, Providers};
 use crate::stripe::{StripeKeys, port_factory};
+use crate::throttle::connections::Connections;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::limits::Limits;
 use crate::throttle::pacing::Pacing;
@@ -183,6 +184,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         limits: Limits::new(&config.limits.quotas),
+        connections: Connections::new(
+            doorstep::capacity(config.limits.connections),
+            config.limits.connections_of_address,
+        ),
         used_proofs: UsedProofs::since(clock.now()),
         stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
@@ -349,6 +354,7 @@ fn serve(
 ) -> std::io::Result<actix_web::dev::Server> {
     let workers = app.config.workers;
     let reach = address_policy(app.config.mode);
+    let at_the_door = app.clone();
     let factory = move || {
         ActixApp::new()
             .app_data(app.clone())
@@ -365,6 +371,9 @@ fn serve(
     };
     Ok(HttpServer::new(factory)
         .workers(workers)
+        .on_connect(move |connection, data| doorstep::admit(&at_the_door, connection, data))
+        // Never reached: who is one too many is told so, and not left waiting.
+        .max_connections(usize::from(u16::MAX) * 16)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(drain::CLOSE_SECONDS)

@@ -23,6 +23,7 @@ use crate::http::last_used::LastUsed;
 use crate::mail::Mailer;
 use crate::metrics::Meters;
 use crate::stripe::StripeKeys;
+use crate::throttle::connections::Connections;
 use crate::throttle::guesses::Guesses;
 use crate::throttle::limits::Limits;
 use crate::throttle::pacing::Pacing;
@@ -65,6 +66,8 @@ pub struct App {
     pub guesses: Guesses,
     /// How often everything else may be asked or guessed.
     pub limits: Limits,
+    /// Connections that are open.
+    pub connections: Connections,
     /// Proofs of clients that were used (RFC 9449).
     pub used_proofs: UsedProofs,
     /// Opens Stripe accounts.

@@ -15,6 +15,7 @@ pub mod cookie;
 pub mod cors;
 pub mod days;
 pub mod dialect;
+pub mod doorstep;
 pub mod dpop;
 pub mod email;
 pub mod event;

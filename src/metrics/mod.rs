@@ -11,7 +11,7 @@ pub mod actors;
 pub mod endpoint;
 pub mod grants;
 mod moment;
-mod process;
+pub mod process;
 pub mod requests;
 pub mod sign_ins;
 pub mod throttled;

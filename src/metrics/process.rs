@@ -42,6 +42,13 @@ pub(super) fn families() -> Vec<MetricFamily> {
     .collect()
 }
 
+/// How many files the process may have open.
+pub fn most_open_files() -> Option<usize> {
+    let line = read("/proc/self/limits");
+    let words = line.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    words.split_whitespace().next()?.parse().ok()
+}
+
 fn one(head: Head, value: Option<f64>) -> Option<MetricFamily> {
     value.map(|value| family(head, [(None, value)]))
 }

@@ -26,4 +26,10 @@ impl Throttled {
     pub fn by(&self, limit: &'static str) {
         self.0.with_label_values(&[limit]).inc();
     }
+
+    /// How often it did.
+    #[must_use]
+    pub fn count(&self, limit: &'static str) -> u64 {
+        self.0.with_label_values(&[limit]).get()
+    }
 }

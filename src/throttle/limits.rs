@@ -58,12 +58,19 @@ settable! {
     calls_outside: 60 / 60_000, "account", "What makes us call others: checkout, portal, webhook pings, credentials.";
 }
 
-/// Limits that hold whatever is set, against guessing and hoarding.
-const ALWAYS: [&str; 4] = ["user_codes", "client_secrets", "invitation_tokens", "registrations"];
+/// Limits that `RATE_LIMITS` does not name: against guessing and hoarding, and those on connections.
+const OTHERS: [&str; 6] = [
+    "user_codes",
+    "client_secrets",
+    "invitation_tokens",
+    "registrations",
+    "connections",
+    "connections_of_address",
+];
 
 /// The names of all limits.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    Quotas::ABOUT.iter().map(|(name, _, _)| *name).chain(ALWAYS)
+    Quotas::ABOUT.iter().map(|(name, _, _)| *name).chain(OTHERS)
 }
 
 /// The limits with their state.
@@ -149,6 +156,9 @@ impl Registrations {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -180,6 +190,38 @@ mod tests {
         assert_eq!(limits.client_secrets.allow((7, other), 0), Ok(()));
         assert_eq!(limits.client_secrets.allow((8, one), 0), Ok(()));
         assert_eq!(limits.client_secrets.allow((7, one), GUESSES.per), Ok(()));
+    }
+
+    const BEGIN: &str = "<!-- limits: generated from src/throttle/limits.rs -->\n";
+    const END: &str = "<!-- end of limits -->";
+
+    fn table() -> String {
+        let mut table =
+            String::from("| Limit | Unless set | For each | What it counts |\n|---|---|---|---|\n");
+        let mut quotas = Quotas::default();
+        for (name, of, about) in Quotas::ABOUT {
+            let Quota { count, per } = quotas.named(name).unwrap().unwrap();
+            let period = if per == 60_000 { "minute" } else { "hour" };
+            assert!([60_000, 3_600_000].contains(&per));
+            writeln!(table, "| `{name}` | {count} a {period} | {of} | {about} |").unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn the_documentation_shows_exactly_these_limits() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let start = page.find(BEGIN).unwrap() + BEGIN.len();
+        let end = page.find(END).unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, format!("{}{}{}", &page[..start], table(), &page[end..])).unwrap();
+            return;
+        }
+        assert!(
+            page[start..end] == table(),
+            "docs/limits.md is out of date: run UPDATE_DOCS=1 cargo test --lib throttle::limits"
+        );
     }
 
     #[test]

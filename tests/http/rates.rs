@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, DEVICE_GRANT, Device, SignIn, World, authorize_query, run_limited};
+use crate::support::{
+    Answer, DEVICE_GRANT, Device, SignIn, World, authorize_query, run_deployed, run_limited,
+};
 
 const MINUTE: i64 = 60_000;
 
@@ -146,8 +148,7 @@ fn invitations_are_counted_by_organization_and_by_whom_they_reach() {
         };
         for _ in 0..2 {
             let id = invite("ada@example.test").await.expect(201).text("id");
-            let cancelled = world.post(&format!("{invitations}/{id}")).bearer(&owner).send().await;
-            assert!(cancelled.status < 300, "{}", cancelled.body);
+            world.request("DELETE", &format!("{invitations}/{id}")).bearer(&owner).send().await.expect(204);
         }
         limited(invite("ADA@example.test").await);
         invite("bob@example.test").await.expect(201);
@@ -216,11 +217,27 @@ fn what_is_too_large_is_refused_in_words() {
 /// The address that pays is the client's, when a proxy that is trusted says so.
 #[test]
 fn forwarded_addresses_pay_for_themselves_only_behind_a_trusted_proxy() {
+    let from = async |world: &World, address: &str| {
+        world.get("/nowhere").header("x-forwarded-for", address).send().await.status
+    };
     run_limited("requests=1/h", async |world| {
-        let from = async |world: &World, address: &str| {
-            world.get("/nowhere").header("x-forwarded-for", address).send().await.status
-        };
         assert_eq!(from(world, "203.0.113.1").await, 404);
-        assert_eq!(from(world, "203.0.113.2").await, 429);
+        assert_eq!(from(world, "203.0.113.2").await, 429, "nobody is trusted");
+    });
+    let settings = [("RATE_LIMITS", "requests=1/h"), ("TRUSTED_PROXIES", "127.0.0.0/8")];
+    run_deployed(&settings, async |world| {
+        assert_eq!(from(world, "203.0.113.1").await, 404);
+        assert_eq!(from(world, "203.0.113.2").await, 404);
+        assert_eq!(
+            from(world, "203.0.113.2, 203.0.113.1").await,
+            429,
+            "what the client says itself counts for nothing"
+        );
+        // A client has a whole /64 of IPv6.
+        assert_eq!(from(world, "2001:db8:0:1::1").await, 404);
+        assert_eq!(from(world, "2001:db8:0:1:ffff::2").await, 429);
+        assert_eq!(from(world, "2001:db8:0:2::1").await, 404);
+        let refused = world.app.meters.throttled.count("requests");
+        assert_eq!(refused, 2, "refusals are counted");
     });
 }

@@ -43,6 +43,7 @@ pub(super) fn families() -> Vec<MetricFamily> {
 }
 
 /// How many files the process may have open.
+#[must_use]
 pub fn most_open_files() -> Option<usize> {
     let line = read("/proc/self/limits");
     let words = line.lines().find_map(|line| line.strip_prefix("Max open files"))?;

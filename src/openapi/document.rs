@@ -148,12 +148,23 @@ impl Build {
 /// Every code that an operation can answer with.
 fn codes(operation: &Operation, guard: Guard) -> Vec<Code> {
     // Whatever the address: a head that cannot be read, a limit, a defect, a full queue.
-    let mut codes =
-        vec![Code::BadRequest, Code::RateLimited, Code::InternalServerError, Code::ServiceUnavailable];
+    let mut codes = vec![
+        Code::BadRequest,
+        Code::UriTooLong,
+        Code::RateLimited,
+        Code::HeadersTooLarge,
+        Code::InternalServerError,
+        Code::ServiceUnavailable,
+    ];
     codes.extend(guard.errors);
     codes.extend(&operation.errors);
     if operation.body.is_some() {
-        codes.extend([Code::ValidationFailed, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
+        codes.extend([
+            Code::ValidationFailed,
+            Code::RequestTimeout,
+            Code::PayloadTooLarge,
+            Code::UnsupportedMediaType,
+        ]);
     }
     if operation.parameters.iter().any(|parameter| parameter.place == "query") {
         codes.push(Code::ValidationFailed);

@@ -140,21 +140,23 @@ fn device_codes_are_counted_by_address_and_by_client() {
 #[test]
 fn invitations_are_counted_by_organization_and_by_whom_they_reach() {
     run_limited("invitations=4/h,invitation_mails=2/h", async |world| {
-        let owner = world.platform_tokens("owner@example.com").await.access;
+        let signed_in = async || world.platform_tokens("owner@example.com").await.access;
+        let owner = signed_in().await;
         let invitations = "/api/organizations/demo/invitations";
-        let invite = async |email: &str| {
+        let invite = async |owner: &str, email: &str| {
             let body = json!({"email": email, "role": "member"}).to_string();
-            world.post(invitations).bearer(&owner).body("application/json", body).send().await
+            world.post(invitations).bearer(owner).body("application/json", body).send().await
         };
         for _ in 0..2 {
-            let id = invite("ada@example.test").await.expect(201).text("id");
+            let made = invite(&owner, "ada@example.test").await.expect(201).json();
+            let id = made["invitation"]["id"].as_str().unwrap();
             world.request("DELETE", &format!("{invitations}/{id}")).bearer(&owner).send().await.expect(204);
         }
-        limited(invite("ADA@example.test").await);
-        invite("bob@example.test").await.expect(201);
-        limited(invite("eve@example.test").await);
+        limited(invite(&owner, "ADA@example.test").await);
+        invite(&owner, "bob@example.test").await.expect(201);
+        limited(invite(&owner, "eve@example.test").await);
         world.advance(60 * MINUTE);
-        invite("eve@example.test").await.expect(201);
+        invite(&signed_in().await, "eve@example.test").await.expect(201);
     });
 }
 

@@ -17,7 +17,7 @@ PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end check
+.PHONY: help run test test-rust test-end-to-end docker docker-smoke check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,12 @@ $(PROMETHEUS):
 	@$(AS_ROOT) apt-get update -qq
 	@mkdir -p $(TARGET)/tools && rm -f $(TARGET)/tools/prometheus_*.deb
 	@cd $(TARGET)/tools && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb prometheus && rm prometheus_*.deb
+
+docker: ## build the container image gatehouse:local
+	@docker build -f docker/Dockerfile -t gatehouse:local .
+
+docker-smoke: ## run the image as compose.yaml does and see whether it keeps its promises
+	@docker/smoke gatehouse:local
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

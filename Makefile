@@ -20,7 +20,7 @@ SCHEMATHESIS := $(TARGET)/schemathesis-$(SCHEMATHESIS_VERSION)/bin/schemathesis
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: bench bench-quick help run test test-rust test-end-to-end test-api fuzz-api torture check
+.PHONY: help run test test-rust test-end-to-end test-api fuzz-api torture bench bench-quick docker docker-smoke check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,12 @@ $(PROMETHEUS):
 	@$(AS_ROOT) apt-get update -qq
 	@mkdir -p $(TARGET)/tools && rm -f $(TARGET)/tools/prometheus_*.deb
 	@cd $(TARGET)/tools && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb prometheus && rm prometheus_*.deb
+
+docker: ## build the container image gatehouse:local
+	@docker build -f docker/Dockerfile -t gatehouse:local .
+
+docker-smoke: ## run the image as compose.yaml does and see whether it keeps its promises
+	@docker/smoke gatehouse:local
 
 check: ## check format, lints, walls between crates and slices, file length, licences
 	@echo "==> checking the format"

@@ -20,7 +20,7 @@ scenario('a body that never ends is given up, and the connection with it', async
   try {
     for (const { closed, text } of [silent, trickling]) {
       await within(30_000, 'the connection is closed', closed);
-      assert.match(text(), /^HTTP\/1\.1 400 /);
+      assert.match(text(), /^HTTP\/1\.1 408 /);
       assert.match(text(), /^connection: close$/im);
       assert.match(text(), /took too long/);
     }

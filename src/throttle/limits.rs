@@ -46,7 +46,7 @@ macro_rules! settable {
 }
 
 settable! {
-    requests: 12_000 / 60_000, "address", "Requests of any kind but health checks, metrics, assets and Stripe's events.";
+    requests: 60_000 / 60_000, "address", "Requests of any kind but health checks, metrics, assets and Stripe's events.";
     sign_ins: 600 / 60_000, "address", "Beginnings of a sign-in: `/oauth/authorize`, `/oauth/par`, `/auth/{provider}`.";
     token_failures: 600 / 60_000, "address", "Codes, refresh tokens and clients that the endpoints of tokens refused, unless a client proved who it is. Polling counts nothing.";
     device_codes: 600 / 60_000, "address", "Device codes that are issued.";

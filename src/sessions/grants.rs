@@ -2,12 +2,14 @@
 
 use actix_web::HttpRequest;
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, RedeemAuthorizationCode};
-use gatehouse_actors::data::device_codes::{
-    DeviceCodeStatus, DeviceRedemption, PollDeviceCode, PolledDeviceCode, RedeemDeviceCode, RedeemRefusal,
+use gatehouse_actors::data::device_codes::DeviceCodeStatus;
+use gatehouse_actors::data::device_redemption::{
+    DeviceRedemption, PollDeviceCode, PolledDeviceCode, RedeemDeviceCode, RedeemRefusal,
 };
 use gatehouse_actors::data::login_events::NoteRefusedCode;
+use gatehouse_actors::data::refresh_tokens::{RefreshRefusal, RotateRefreshToken, Rotation};
 use gatehouse_actors::data::services::Service;
-use gatehouse_actors::data::sessions::{NewSession, RefreshRefusal, RotateRefreshToken, Rotation};
+use gatehouse_actors::data::sessions::NewSession;
 use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::error::OpError;
 

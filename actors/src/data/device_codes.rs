@@ -1,8 +1,9 @@
-//! Device codes (RFC 8628): issued to a terminal, decided in a browser, redeemed once by the terminal.
+//! Device codes (RFC 8628): issued to a terminal, decided in a browser. The terminal gets its tokens in
+//! [`super::device_redemption`].
 
 use super::login_events::{self, SeenFrom};
 use super::services::Service;
-use super::sessions::{self, Grant, NewSession, SignedIn};
+use super::sessions::SignedIn;
 use super::{json_list, string_list, waiting_grants};
 use crate::clock::Millis;
 use crate::device_code_batcher::MintedDeviceCode;
@@ -35,13 +36,11 @@ statements! {
     PURGE_DEVICE_CODES = "DELETE FROM device_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
         FROM device_codes ORDER BY id LIMIT 512) oldest WHERE expires_at < $1)";
     DEVICE_CODE_BY_ID = concat!(select_device_code!(), " WHERE d.id = $1");
-    POLLED_DEVICE_CODE = "SELECT secret_hash, service_id, status, expires_at FROM device_codes WHERE id = $1";
     DEVICE_CODE_BY_USER_CODE = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
     USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
     BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3, amr = $4 WHERE id = $5";
     DECIDE_DEVICE_CODE = "UPDATE device_codes SET status = $1 WHERE id = $2";
-    REDEEM_DEVICE_CODE = "UPDATE device_codes SET status = 'redeemed', session_id = $1 WHERE id = $2";
     COUNT_LIVE_DEVICE_CODES = "SELECT COUNT(*) FROM device_codes WHERE expires_at > $1";
 }
 
@@ -127,7 +126,7 @@ pub enum DeviceCodeStatus {
 }
 
 impl DeviceCodeStatus {
-    fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         match text {
             "pending" => Ok(Self::Pending),
             "approved" => Ok(Self::Approved),
@@ -147,7 +146,7 @@ impl DeviceCodeStatus {
 pub struct DeviceCode {
     /// Row id.
     pub id: i64,
-    secret_hash: Vec<u8>,
+    pub(super) secret_hash: Vec<u8>,
     /// Requested scope, space-separated.
     pub scope: String,
     /// Where it stands.
@@ -162,7 +161,7 @@ pub struct DeviceCode {
     pub created_at: Millis,
     /// When it expires.
     pub expires_at: Millis,
-    session_id: Option<i64>,
+    pub(super) session_id: Option<i64>,
     /// The provider of the sign-in that claimed it.
     pub provider: Option<String>,
     authenticated_at: Option<Millis>,
@@ -186,6 +185,10 @@ pub struct DeviceCode {
 }
 
 impl DeviceCode {
+    pub(super) fn by_id(tx: &mut ReadTx<'_>, id: i64) -> Result<Option<Self>, StoreError> {
+        tx.optional(DEVICE_CODE_BY_ID, values![id], Self::from_row)
+    }
+
     /// Whether it can no longer be decided or redeemed. Enforced here, never by a janitor.
     #[must_use]
     pub fn is_expired(&self, now: Millis) -> bool {
@@ -199,11 +202,16 @@ impl DeviceCode {
     }
 
     /// The terminal is what gets signed in, so its place counts, not that of the browser.
-    fn seen_from(&self) -> SeenFrom {
+    pub(super) fn seen_from(&self) -> SeenFrom {
         SeenFrom { ip_address: self.requested_from.clone(), user_agent: self.user_agent.clone() }
     }
 
-    fn signed_in<'a>(&'a self, user_id: i64, seen_from: &'a SeenFrom, now: Millis) -> SignedIn<'a> {
+    pub(super) fn signed_in<'a>(
+        &'a self,
+        user_id: i64,
+        seen_from: &'a SeenFrom,
+        now: Millis,
+    ) -> SignedIn<'a> {
         SignedIn {
             org_id: self.org_id,
             service_id: self.service_id,
@@ -218,7 +226,7 @@ impl DeviceCode {
     }
 
     /// Records that the sign-in of this terminal led to nothing; an event's public id and its reason.
-    fn record_failure(
+    pub(super) fn record_failure(
         &self,
         tx: &mut WriteTx<'_>,
         (public_id, reason): (&str, &'static str),
@@ -257,50 +265,6 @@ impl DeviceCode {
     }
 }
 
-/// What a poll has to know of a code: fleets of terminals ask all the time, and hardly ever is there news.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolledDeviceCode {
-    /// The service's row id.
-    pub service_id: i64,
-    /// Where it stands.
-    pub status: DeviceCodeStatus,
-    /// When it expires.
-    pub expires_at: Millis,
-}
-
-impl PolledDeviceCode {
-    /// Whether it can no longer be decided or redeemed.
-    #[must_use]
-    pub fn is_expired(&self, now: Millis) -> bool {
-        self.expires_at <= now
-    }
-}
-
-/// The code that a terminal polls with.
-#[derive(Debug, Clone)]
-pub struct PollDeviceCode {
-    /// The row id in front of the secret.
-    pub id: i64,
-    /// SHA-256 of the secret presented.
-    pub secret_hash: [u8; 32],
-}
-
-impl ReadOp for PollDeviceCode {
-    type Output = Option<PolledDeviceCode>;
-
-    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let code = tx.optional(POLLED_DEVICE_CODE, values![self.id], |row| {
-            let polled = PolledDeviceCode {
-                service_id: row.get(1)?,
-                status: DeviceCodeStatus::parse(&row.get::<String>(2)?)?,
-                expires_at: row.get(3)?,
-            };
-            Ok((row.get::<[u8; 32]>(0)?, polled))
-        })?;
-        Ok(code.filter(|(secret_hash, _)| *secret_hash == self.secret_hash).map(|(_, polled)| polled))
-    }
-}
-
 /// The code that a person typed.
 #[derive(Debug, Clone)]
 pub struct DeviceCodeByUserCode {
@@ -330,7 +294,7 @@ impl ReadOp for ClaimedDeviceCode {
     type Output = Option<(DeviceCode, String)>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        let code = DeviceCode::by_id(tx, self.id)?;
         let Some(code) = code.filter(|code| code.user_id == Some(self.user_id)) else { return Ok(None) };
         let account = tx.optional(USER_ACCOUNT, values![self.user_id], |row| {
             let (verified, name, claimed): (Option<String>, Option<String>, Option<String>) =
@@ -378,7 +342,7 @@ pub(crate) fn bind(
     (user_id, provider, amr): (i64, &str, &[String]),
     now: Millis,
 ) -> Result<Result<(), DeviceCodeRefusal>, StoreError> {
-    let code = tx.optional(DEVICE_CODE_BY_ID, values![id], DeviceCode::from_row)?;
+    let code = DeviceCode::by_id(tx, id)?;
     // The code's own service: signing in to another one never touches it.
     let Some(code) = code.filter(|code| code.service_id == service.id) else {
         return Ok(Err(DeviceCodeRefusal::Expired));
@@ -425,7 +389,7 @@ impl WriteOp for DecideDeviceCode {
     type Refused = DeviceCodeRefusal;
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<DeviceCode, OpError<DeviceCodeRefusal>> {
-        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
+        let code = DeviceCode::by_id(tx, self.id)?;
         let Some(code) = code.filter(|code| code.user_id.is_some()) else {
             return Err(OpError::Refused(DeviceCodeRefusal::Expired));
         };
@@ -439,82 +403,5 @@ impl WriteOp for DecideDeviceCode {
             code.record_failure(tx, (&self.event_public_id, "denied"), self.user_id, self.now)?;
         }
         Ok(code)
-    }
-}
-
-/// Exchanges an approved code for a session.
-#[derive(Debug, Clone)]
-pub struct RedeemDeviceCode {
-    /// The row id in front of the secret.
-    pub id: i64,
-    /// SHA-256 of the secret presented.
-    pub secret_hash: [u8; 32],
-    /// The client that presents it.
-    pub client_id: String,
-    /// The session to open.
-    pub session: NewSession,
-    /// The present moment.
-    pub now: Millis,
-}
-
-/// What presenting a code led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeviceRedemption {
-    /// A session.
-    Granted(Box<Grant>),
-    /// The code was used before. What the first use produced is revoked.
-    Replayed,
-}
-
-/// Why a code was not redeemed; nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedeemRefusal {
-    /// No such code, the secret is wrong, or it was made for another client.
-    Unknown,
-    /// RFC 8628, section 3.5: `authorization_pending`.
-    Pending,
-    /// `access_denied`.
-    Denied,
-    /// `expired_token`.
-    Expired,
-}
-
-impl WriteOp for RedeemDeviceCode {
-    type Output = DeviceRedemption;
-    type Refused = RedeemRefusal;
-
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<DeviceRedemption, OpError<RedeemRefusal>> {
-        let refused = |refusal| Err(OpError::Refused(refusal));
-        let code = tx.optional(DEVICE_CODE_BY_ID, values![self.id], DeviceCode::from_row)?;
-        let genuine =
-            |code: &DeviceCode| code.secret_hash == self.secret_hash && code.client_id == self.client_id;
-        let Some(code) = code.filter(genuine) else { return refused(RedeemRefusal::Unknown) };
-        match code.status {
-            DeviceCodeStatus::Redeemed => {
-                if let Some(session_id) = code.session_id {
-                    sessions::end(tx, session_id, "device_code_replayed", self.now)?;
-                }
-                if let Some(user_id) = code.user_id {
-                    let event = (self.session.public_id.as_str(), "code_replayed");
-                    code.record_failure(tx, event, user_id, self.now)?;
-                }
-                return Ok(DeviceRedemption::Replayed);
-            }
-            DeviceCodeStatus::Denied => return refused(RedeemRefusal::Denied),
-            DeviceCodeStatus::Pending | DeviceCodeStatus::Approved if code.is_expired(self.now) => {
-                return refused(RedeemRefusal::Expired);
-            }
-            DeviceCodeStatus::Pending => return refused(RedeemRefusal::Pending),
-            DeviceCodeStatus::Approved => {}
-        }
-        // The organization was suspended, or the account removed, between the approval and this poll.
-        let (Some(user_id), true) = (code.user_id, code.is_org_active()) else {
-            return refused(RedeemRefusal::Denied);
-        };
-        let seen_from = code.seen_from();
-        let signed_in = code.signed_in(user_id, &seen_from, self.now);
-        let grant = sessions::open(tx, &self.session, &signed_in, self.now)?;
-        tx.execute(REDEEM_DEVICE_CODE, values![grant.subject.session_id, self.id])?;
-        Ok(DeviceRedemption::Granted(Box::new(grant)))
     }
 }

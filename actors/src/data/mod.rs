@@ -12,6 +12,7 @@ pub mod client_secrets;
 pub mod consents;
 pub mod dev_buyers;
 pub mod device_codes;
+pub mod device_redemption;
 pub mod due_grants;
 pub mod end_users;
 pub mod ended_sessions;
@@ -43,6 +44,7 @@ pub mod provider_grants;
 pub mod provider_revocations;
 pub mod pushed_requests;
 pub mod redirect_origins;
+pub mod refresh_tokens;
 pub mod sealed_columns;
 pub mod service_admin;
 pub mod service_settings;
@@ -84,6 +86,7 @@ pub fn statements() -> Vec<&'static Statement> {
         checkouts::STATEMENTS,
         dev_buyers::STATEMENTS,
         device_codes::STATEMENTS,
+        device_redemption::STATEMENTS,
         due_grants::STATEMENTS,
         end_users::STATEMENTS,
         ended_sessions::STATEMENTS,
@@ -113,6 +116,7 @@ pub fn statements() -> Vec<&'static Statement> {
         provider_revocations::STATEMENTS,
         pushed_requests::STATEMENTS,
         redirect_origins::STATEMENTS,
+        refresh_tokens::STATEMENTS,
         sealed_columns::STATEMENTS,
         service_admin::STATEMENTS,
         service_settings::STATEMENTS,

@@ -1,7 +1,7 @@
 //! Refresh tokens as their holder shows them without using them: to ask how one stands (RFC 7662), or to give one up
 //! (RFC 7009).
 
-use super::sessions::{self, Subject, select_subject};
+use super::sessions::{self, Subject};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -11,7 +11,6 @@ use crate::{statements, values};
 statements! {
     PRESENTED_REFRESH_TOKEN = "SELECT session_id, secret_hash, created_at, expires_at, used_at FROM refresh_tokens \
         WHERE id = $1";
-    SUBJECT_OF_REFRESH_TOKEN = concat!(select_subject!(), " WHERE x.id = $1");
 }
 
 /// A refresh token as a client holds it.
@@ -50,7 +49,7 @@ impl PresentedRefreshToken {
         else {
             return Ok(None);
         };
-        let subject = tx.one(SUBJECT_OF_REFRESH_TOKEN, values![session_id], Subject::from_row)?;
+        let subject = sessions::subject(tx, session_id)?;
         Ok(Some(RefreshTokenStanding { subject, created_at, expires_at, is_used: used_at.is_some() }))
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use gatehouse_actors::data::device_codes::{
     ClaimedDeviceCode, CountLiveDeviceCodes, DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCode,
-    DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus, DeviceRedemption, PollDeviceCode,
-    RedeemDeviceCode, RedeemRefusal,
+    DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus,
+};
+use gatehouse_actors::data::device_redemption::{
+    DeviceRedemption, PollDeviceCode, RedeemDeviceCode, RedeemRefusal,
 };
 use gatehouse_actors::data::sessions::{Grant, SessionByPublicId};
 use gatehouse_actors::data::sign_in::SignInRefusal;

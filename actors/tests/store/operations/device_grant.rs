@@ -1,10 +1,8 @@
 //! The device grant as a state machine, against a model small enough to be obviously right.
 
 use actix::System;
-use gatehouse_actors::data::device_codes::{
-    DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCodeRefusal, DeviceRedemption, RedeemDeviceCode,
-    RedeemRefusal,
-};
+use gatehouse_actors::data::device_codes::{DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCodeRefusal};
+use gatehouse_actors::data::device_redemption::{DeviceRedemption, RedeemDeviceCode, RedeemRefusal};
 use gatehouse_actors::data::sign_in::SignInRefusal;
 use gatehouse_actors::device_code_batcher::IssuedDeviceCode;
 use gatehouse_actors::error::OpError;

@@ -1,12 +1,13 @@
 //! Login events: what is recorded of whom, how many failures are kept, what an erasure leaves.
 
 use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal};
-use gatehouse_actors::data::device_codes::{DecideDeviceCode, DeviceRedemption, RedeemDeviceCode};
+use gatehouse_actors::data::device_codes::DecideDeviceCode;
+use gatehouse_actors::data::device_redemption::{DeviceRedemption, RedeemDeviceCode};
 use gatehouse_actors::data::end_users::{EraseUser, RevokeUserSessions};
 use gatehouse_actors::data::login_events::{
     KEPT_PER_DAY, KEPT_PER_MINUTE, NoteFailedSignIn, NoteRefusedCode, SeenFrom,
 };
-use gatehouse_actors::data::sessions::RotateRefreshToken;
+use gatehouse_actors::data::refresh_tokens::RotateRefreshToken;
 use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{

@@ -4,7 +4,7 @@ use gatehouse_actors::data::authorization_codes::{CodeRedemption, CodeRefusal, R
 use gatehouse_actors::data::pushed_requests::{
     NoSuchRequest, PUSHED_LIFETIME, PushRequest, TakeUpPushedRequest,
 };
-use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, Rotation};
+use gatehouse_actors::data::refresh_tokens::{RefreshRefusal, RotateRefreshToken, Rotation};
 use gatehouse_actors::data::token_binding::TokenBinding;
 use gatehouse_actors::data::used_assertions::{UseAssertion, UsedBefore};
 

@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 use gatehouse_actors::data::authorization_codes::CodeRedemption;
-use gatehouse_actors::data::sessions::{
-    EndSession, Grant, REFRESH_GRACE, REFRESH_LIFETIME, RefreshRefusal, RotateRefreshToken, Rotation,
-    SESSION_LIFETIME, SessionByPublicId, Subject,
+use gatehouse_actors::data::refresh_tokens::{
+    REFRESH_GRACE, REFRESH_LIFETIME, RefreshRefusal, RotateRefreshToken, Rotation,
 };
+use gatehouse_actors::data::sessions::{EndSession, Grant, SESSION_LIFETIME, SessionByPublicId, Subject};
 use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{Tenant, World, audit, code_for, hash, person, redeem_code, refusal, tenant};

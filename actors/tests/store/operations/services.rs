@@ -7,15 +7,17 @@ use gatehouse_actors::data::client_registration::ClientRegistration;
 use gatehouse_actors::data::client_secrets::{
     ClientSecretById, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
 };
-use gatehouse_actors::data::device_codes::{DeviceCodeByUserCode, RedeemDeviceCode, RedeemRefusal};
+use gatehouse_actors::data::device_codes::DeviceCodeByUserCode;
+use gatehouse_actors::data::device_redemption::{RedeemDeviceCode, RedeemRefusal};
 use gatehouse_actors::data::plans::{Plan, PlansOfService};
+use gatehouse_actors::data::refresh_tokens::{RefreshRefusal, RotateRefreshToken};
 use gatehouse_actors::data::service_admin::{
     CreateService, CreateServiceRefusal, CreatedService, DeleteService, DeleteServiceRefusal, ListServices,
     ServiceChanges, ServiceReference, ServiceSettings, ServiceWithPlans, UnknownService, UpdateService,
     UpdateServiceRefusal,
 };
 use gatehouse_actors::data::services::{Service, ServiceByClientId, ServiceBySlugs};
-use gatehouse_actors::data::sessions::{RefreshRefusal, RotateRefreshToken, SessionByPublicId};
+use gatehouse_actors::data::sessions::SessionByPublicId;
 use gatehouse_actors::data::sign_in::SignInRefusal;
 use gatehouse_actors::data::token_binding::TokenBinding;
 

@@ -102,7 +102,7 @@ pub struct ChooseDeviceProvider {
     pub service_name: String,
     /// The organization that runs the service.
     pub organization_name: String,
-    /// The user code in its shown form, `XXXX-XXXX`, to be compared with the device (RFC 8628 section 3.3.1).
+    /// The user code as it is shown, in two groups of four, to be compared with the device (RFC 8628 section 3.3.1).
     pub user_code: String,
     /// Where the device asked from.
     pub place: Place,
@@ -120,7 +120,7 @@ pub struct ConfirmDevice {
     pub service_name: String,
     /// The organization that runs the service.
     pub organization_name: String,
-    /// The user code in its shown form, `XXXX-XXXX`.
+    /// The user code as it is shown, in two groups of four.
     pub user_code: String,
     /// The account that the device will act as, by e-mail or name.
     pub account: String,

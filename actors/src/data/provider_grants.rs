@@ -7,7 +7,7 @@ use super::provider_revocations::{self, LostGrant};
 use super::users::Profile;
 use super::{json_list, oauth_credentials, string_list, waiting_grants};
 use crate::clock::Millis;
-use crate::engine::{ReadTx, Row, WriteTx};
+use crate::engine::{ReadTx, Row, Statement, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::message::{ReadOp, WriteOp};
 use crate::{statements, values};
@@ -239,6 +239,17 @@ pub(crate) fn store(
     profile: &Profile,
     (grant, now): (&NewGrant, Millis),
 ) -> Result<(), StoreError> {
+    put(tx, STORE_GRANT, grantee, (profile, grant), now)
+}
+
+/// Puts a grant into a table of grants, by a statement that takes them all in this order and a moment at the end.
+pub(super) fn put(
+    tx: &mut WriteTx<'_>,
+    statement: &Statement,
+    grantee: &Grantee<'_>,
+    (profile, grant): (&Profile, &NewGrant),
+    moment: Millis,
+) -> Result<(), StoreError> {
     let scopes = json_list(&grant.scopes);
     let values = values![
         grantee.org_id,
@@ -253,9 +264,9 @@ pub(crate) fn store(
         grant.refresh_token_sealed.as_deref(),
         grant.access_expires_at,
         grant.refresh_due_at,
-        now,
+        moment,
     ];
-    tx.execute(STORE_GRANT, values)?;
+    tx.execute(statement, values)?;
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 //! yet, so nobody can use them and nothing refreshes them.
 
 use super::provider_grants::{self, Grantee, NewGrant, Whose};
+use super::string_list;
 use super::users::Profile;
-use super::{json_list, string_list};
 use crate::clock::Millis;
 use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
@@ -35,24 +35,7 @@ pub(crate) fn wait(
     (grant, now): (&NewGrant, Millis),
 ) -> Result<(), StoreError> {
     tx.execute(FORGET_WAITING, values![grantee.user_id, grantee.service_id])?;
-    let scopes = json_list(&grant.scopes);
-    let values = values![
-        grantee.org_id,
-        grantee.user_id,
-        grantee.service_id,
-        &profile.provider,
-        &profile.issuer,
-        &profile.subject,
-        grantee.credential_version,
-        &scopes,
-        grant.access_token_sealed.as_slice(),
-        grant.refresh_token_sealed.as_deref(),
-        grant.access_expires_at,
-        grant.refresh_due_at,
-        now + LIFETIME,
-    ];
-    tx.execute(INSERT_WAITING, values)?;
-    Ok(())
+    provider_grants::put(tx, INSERT_WAITING, grantee, (profile, grant), now + LIFETIME)
 }
 
 /// The person said yes: what waits goes into the vault.

@@ -164,24 +164,6 @@ impl Store {
     /// What every actor tells about itself, and how much room there is. An actor that does not answer in time is missing
     /// from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let refresher = async {
-            match self.refresher.get() {
-                Some(refresher) => ask(refresher).await,
-                None => None,
-            }
-        };
-        let resealer = async {
-            match self.resealer.get() {
-                Some(resealer) => ask(resealer).await,
-                None => None,
-            }
-        };
-        let keeper = async {
-            match self.backup_keeper.get() {
-                Some(keeper) => ask(keeper).await,
-                None => None,
-            }
-        };
         let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper) = futures_util::join!(
             ask(&self.queue),
             ask(&self.batcher),
@@ -189,9 +171,9 @@ impl Store {
             ask(&self.housekeeper),
             ask(&self.outbox),
             ask(&self.stripe),
-            refresher,
-            resealer,
-            keeper
+            ask_if_there(&self.refresher),
+            ask_if_there(&self.resealer),
+            ask_if_there(&self.backup_keeper)
         );
         let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper];
         actors.into_iter().flatten().chain([self.room()]).collect()
@@ -245,6 +227,14 @@ where
     A::Context: ToEnvelope<A, Observe>,
 {
     timeout(OBSERVATION_BUDGET, actor.send(Observe)).await.ok()?.ok()
+}
+
+async fn ask_if_there<A>(actor: &OnceLock<Addr<A>>) -> Option<Snapshot>
+where
+    A: Actor + Handler<Observe>,
+    A::Context: ToEnvelope<A, Observe>,
+{
+    ask(actor.get()?).await
 }
 
 /// A place, within the budget. It travels with the message, so that it is free again when the work is done.

@@ -3,8 +3,8 @@
 //! ```text
 //! Outbox (actors) -> Courier::deliver -> what to send, as it is now -> signed now -> GuardedClient -> Outcome
 //! ```
-//! Receivers of events and logout tokens are chosen by tenants, so nothing there connects to an address that is not public (outside dev mode),
-//! follows a redirect, or repeats what a receiver said.
+//! Receivers of events and logout tokens are chosen by tenants, so nothing there connects to an address that is not
+//! public (outside dev mode), follows a redirect, or repeats what a receiver said.
 
 mod logout;
 mod revocation;

@@ -197,9 +197,7 @@ impl StoredCode {
             amr: &self.amr,
         }
     }
-}
 
-impl StoredCode {
     /// The browser may have signed in anew since: the code then stands and falls with what is there now.
     fn follow_browser(&mut self, tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
         if let Some(id) = self.browser_session_id

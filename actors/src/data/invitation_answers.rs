@@ -1,6 +1,6 @@
 //! Answers to invitations: accepting and declining, by the account whose proved address is invited.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::PLATFORM_ORG_ID;
 use super::audit::AuditContext;
@@ -74,11 +74,6 @@ fn by_invitee(context: &AuditContext, user_public_id: &str) -> AuditContext {
     AuditContext { actor_user_id: Some(user_public_id.to_owned()), ..context.clone() }
 }
 
-/// What an answer changes, for the audit log.
-fn change(status: &str) -> Json {
-    json!({ "before": { "status": "pending" }, "after": { "status": status } })
-}
-
 /// Leaves `pending`, if nobody was faster.
 fn decide(tx: &mut WriteTx<'_>, id: i64, status: &str, now: Millis) -> Answered<()> {
     if invitations::decide(tx, id, status, now)? {
@@ -143,11 +138,12 @@ impl WriteOp for AcceptInvitation {
         let role = invitation.role.as_str();
         let values = values![&self.membership_public_id, org_id, self.user_id, role, self.now];
         tx.execute(INSERT_INVITED_MEMBER, values)?;
-        let mut metadata = change("accepted");
-        if let Some(members) = metadata.as_object_mut() {
-            members.insert("role".to_owned(), json!(role));
-            members.insert("user_id".to_owned(), json!(user_public_id));
-        }
+        let metadata = json!({
+            "before": { "status": "pending" },
+            "after": { "status": "accepted" },
+            "role": role,
+            "user_id": user_public_id,
+        });
         let context = by_invitee(&self.audit, &user_public_id);
         note(tx, &context, &invitation, ("invitation.accepted", metadata))?;
         Ok(AcceptedInvitation {
@@ -179,7 +175,8 @@ impl WriteOp for DeclineInvitation {
         let (invitation, user_public_id) = for_invitee(tx, &self.token, self.user_id, self.now)?;
         decide(tx, invitation.id, "declined", self.now)?;
         let context = by_invitee(&self.audit, &user_public_id);
-        note(tx, &context, &invitation, ("invitation.declined", change("declined")))?;
+        let metadata = json!({ "before": { "status": "pending" }, "after": { "status": "declined" } });
+        note(tx, &context, &invitation, ("invitation.declined", metadata))?;
         Ok(Invitation { status: "declined".to_owned(), ..invitation })
     }
 }

@@ -15,21 +15,19 @@ use actix::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::commit_queue::{Background, CommitQueue, Stop};
-use crate::data::housekeeping::{Chore, FindOldSessions, Sweep, SweepSessions};
-use crate::data::stripe_inbox::{FindOldStripeEvents, SweepStripeEvents};
+use crate::data::housekeeping::{Chore, FindOld, Scattered, Sweep, SweepOld};
 use crate::error::{OpError, StoreError};
 use crate::guard::{DeathBell, Vital};
 use crate::message::{Observe, Snapshot, WriteOp};
 use crate::store::ReadLane;
 
 const PERIOD: Duration = Duration::from_mins(1);
-const DAY: Millis = 24 * 60 * 60 * 1000;
 /// Rows that one piece looks at: enough to share an fsync, few enough to be done in a few milliseconds.
 const PIECE: i64 = 500;
-/// Pieces of the sessions, and of Stripe's events, that one round looks at; the next round goes on after them.
-const SESSION_PIECES: usize = 20;
+/// Pieces of what is scattered that one round looks at, of each kind.
+const PIECES_OF_SCATTERED: usize = 20;
 /// Bounds of the pause after a piece.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -60,14 +58,7 @@ impl Housekeeper {
         settings: Housekeeping,
         bell: &DeathBell,
     ) -> Self {
-        let broom = Broom {
-            queue,
-            report,
-            settings,
-            figures: Arc::default(),
-            sessions_after: Arc::default(),
-            stripe_events_after: Arc::default(),
-        };
+        let broom = Broom { queue, report, settings, figures: Arc::default() };
         Self { broom, is_busy: false, waiting: Vec::new(), _vital: Vital::new("housekeeper", bell) }
     }
 
@@ -142,13 +133,20 @@ impl Handler<Stop> for Housekeeper {
     }
 }
 
+/// A walk through a table, round by round.
+#[derive(Debug, Default)]
+struct Walk {
+    /// The row that was looked at last.
+    after: AtomicI64,
+    swept: AtomicU64,
+}
+
 #[derive(Default)]
 struct Figures {
     rounds: AtomicU64,
     failures: AtomicU64,
     pieces: AtomicU64,
-    sessions: AtomicU64,
-    stripe_events: AtomicU64,
+    scattered: [Walk; Scattered::ALL.len()],
     chores: [AtomicU64; Chore::ALL.len()],
 }
 
@@ -166,9 +164,10 @@ impl Figures {
             ("rounds", read(&self.rounds)),
             ("failures", read(&self.failures)),
             ("pieces", read(&self.pieces)),
-            ("sessions", read(&self.sessions)),
-            ("stripe_events", read(&self.stripe_events)),
         ];
+        list.extend(
+            Scattered::ALL.iter().zip(&self.scattered).map(|(kind, walk)| (kind.name(), read(&walk.swept))),
+        );
         list.extend(Chore::ALL.iter().zip(&self.chores).map(|(chore, rows)| (chore.name(), read(rows))));
         list
     }
@@ -181,10 +180,6 @@ struct Broom {
     report: ReadLane,
     settings: Housekeeping,
     figures: Arc<Figures>,
-    /// The session that was looked at last.
-    sessions_after: Arc<AtomicI64>,
-    /// The event of Stripe's that was looked at last.
-    stripe_events_after: Arc<AtomicI64>,
 }
 
 impl Broom {
@@ -194,8 +189,10 @@ impl Broom {
         for (chore, figure) in Chore::ALL.into_iter().zip(&self.figures.chores) {
             rows += self.sweep(chore, figure).await?;
         }
-        rows += self.sweep_sessions().await?;
-        Ok(rows + self.sweep_stripe_events().await?)
+        for (kind, walk) in Scattered::ALL.into_iter().zip(&self.figures.scattered) {
+            rows += self.sweep_old(kind, walk).await?;
+        }
+        Ok(rows)
     }
 
     async fn sweep(&self, chore: Chore, figure: &AtomicU64) -> Result<u64, StoreError> {
@@ -213,41 +210,22 @@ impl Broom {
         }
     }
 
-    async fn sweep_sessions(&self) -> Result<u64, StoreError> {
+    /// A few pieces; the next round goes on after them.
+    async fn sweep_old(&self, kind: Scattered, walk: &Walk) -> Result<u64, StoreError> {
+        let Housekeeping { clock, stripe_event_days, .. } = &self.settings;
         let mut rows = 0;
-        for _ in 0..SESSION_PIECES {
-            let now = self.settings.clock.now();
-            let after = self.sessions_after.load(Ordering::Relaxed);
-            let found = self.report.ask(FindOldSessions { after, limit: PIECE, now }).await?;
-            self.sessions_after.store(found.last.unwrap_or_default(), Ordering::Relaxed);
+        for _ in 0..PIECES_OF_SCATTERED {
+            let before = kind.old_before(*stripe_event_days, clock.now());
+            let after = walk.after.load(Ordering::Relaxed);
+            let found = self.report.ask(FindOld { kind, after, limit: PIECE, before }).await?;
+            walk.after.store(found.last.unwrap_or_default(), Ordering::Relaxed);
             if found.last.is_none() {
                 break;
             }
             if !found.ids.is_empty() {
-                let swept = self.write(SweepSessions { ids: found.ids, now }).await? as u64;
-                self.figures.sessions.fetch_add(swept, Ordering::Relaxed);
+                let swept = self.write(SweepOld { kind, ids: found.ids, before }).await? as u64;
+                walk.swept.fetch_add(swept, Ordering::Relaxed);
                 rows += swept;
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Those that were given up stay, and stand between the others: so these are looked for beside the writer, too.
-    async fn sweep_stripe_events(&self) -> Result<u64, StoreError> {
-        let mut rows = 0;
-        for _ in 0..SESSION_PIECES {
-            let Housekeeping { clock, stripe_event_days, .. } = &self.settings;
-            let before = clock.now() - stripe_event_days * DAY;
-            let after = self.stripe_events_after.load(Ordering::Relaxed);
-            let found = self.report.ask(FindOldStripeEvents { after, limit: PIECE, before }).await?;
-            self.stripe_events_after.store(found.last.unwrap_or_default(), Ordering::Relaxed);
-            if !found.ids.is_empty() {
-                let swept = self.write(SweepStripeEvents { ids: found.ids, before }).await? as u64;
-                self.figures.stripe_events.fetch_add(swept, Ordering::Relaxed);
-                rows += swept;
-            }
-            if found.last.is_none() {
-                break;
             }
         }
         Ok(rows)

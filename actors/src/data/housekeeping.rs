@@ -47,7 +47,13 @@ statements! {
     // The key is a UUID of version 7, so the oldest come first.
     SWEEP_REVOKED_TOKENS = "DELETE FROM revoked_access_tokens WHERE jti IN (SELECT jti FROM (SELECT jti, expires_at \
         FROM revoked_access_tokens ORDER BY jti LIMIT $1) oldest WHERE expires_at < $2)";
-    SESSIONS_AFTER = "SELECT id, ended_at, expires_at FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+    SESSIONS_AFTER = "SELECT id, COALESCE(ended_at < $1, FALSE) OR expires_at < $1 FROM sessions WHERE id > $2 \
+        ORDER BY id LIMIT $3";
+    // Those that wait or were given up stay.
+    STRIPE_EVENTS_AFTER = "SELECT id, COALESCE(status IN ('applied', 'ignored') AND finished_at < $1, FALSE) \
+        FROM stripe_events WHERE id > $2 ORDER BY id LIMIT $3";
+    SWEEP_STRIPE_EVENT = "DELETE FROM stripe_events WHERE id = $1 AND status IN ('applied', 'ignored') \
+        AND finished_at < $2";
     // The newest session of a user and a service stays: it says that the user was ever there. One with tokens left
     // would take an unbounded number of them along.
     SWEEP_SESSION = "DELETE FROM sessions WHERE id = $1 AND (ended_at < $2 OR expires_at < $2) \
@@ -179,65 +185,103 @@ impl Sweep {
     }
 }
 
-/// Looks at sessions in order of their ids, for some that have long been over. Ended ones stand between living ones,
-/// so they are looked for beside the writer.
+/// A kind of rows whose old ones stand between others that stay, so that they are looked for beside the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scattered {
+    /// Sessions that have long been over.
+    Sessions,
+    /// Events of Stripe that were worked off long ago, with what they say about people.
+    StripeEvents,
+}
+
+impl Scattered {
+    /// All of them, in the order in which they are done.
+    pub const ALL: [Self; 2] = [Self::Sessions, Self::StripeEvents];
+
+    /// Its name among the figures of the housekeeper.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::StripeEvents => "stripe_events",
+        }
+    }
+
+    /// What has been over since before then is old.
+    #[must_use]
+    pub fn old_before(self, stripe_event_days: i64, now: Millis) -> Millis {
+        match self {
+            Self::Sessions => now - SESSIONS_KEPT,
+            Self::StripeEvents => now - stripe_event_days * DAY,
+        }
+    }
+}
+
+/// Looks at rows in the order of their ids, for old ones.
 #[derive(Debug, Clone, Copy)]
-pub struct FindOldSessions {
+pub struct FindOld {
+    /// Which rows.
+    pub kind: Scattered,
     /// The id after which to go on.
     pub after: i64,
     /// How many to look at.
     pub limit: i64,
-    /// The present moment.
-    pub now: Millis,
+    /// What has been over since before then is old.
+    pub before: Millis,
 }
 
-/// Sessions that were looked at.
+/// Rows that were looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldSessions {
-    /// Those that have long been over.
+pub struct Old {
+    /// The old ones.
     pub ids: Vec<i64>,
     /// The last one that was looked at; none at the end of the table.
     pub last: Option<i64>,
 }
 
-impl ReadOp for FindOldSessions {
-    type Output = OldSessions;
+impl ReadOp for FindOld {
+    type Output = Old;
     const LANE: Lane = Lane::Report;
 
-    fn run(&self, tx: &mut ReadTx<'_>) -> Result<OldSessions, StoreError> {
-        let before = self.now - SESSIONS_KEPT;
-        let looked_at = tx.all(SESSIONS_AFTER, values![self.after, self.limit], |row| {
-            let (ended_at, expires_at): (Option<Millis>, Millis) = (row.get(1)?, row.get(2)?);
-            Ok((
-                row.get::<i64>(0)?,
-                ended_at.is_some_and(|ended_at| ended_at < before) || expires_at < before,
-            ))
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Old, StoreError> {
+        let statement = match self.kind {
+            Scattered::Sessions => SESSIONS_AFTER,
+            Scattered::StripeEvents => STRIPE_EVENTS_AFTER,
+        };
+        let looked_at = tx.all(statement, values![self.before, self.after, self.limit], |row| {
+            Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
         })?;
-        Ok(OldSessions {
+        Ok(Old {
             last: looked_at.last().map(|(id, _)| *id),
             ids: looked_at.into_iter().filter(|(_, is_old)| *is_old).map(|(id, _)| id).collect(),
         })
     }
 }
 
-/// Removes sessions that have long been over, unless something still needs them.
+/// Removes old rows, unless something still needs them.
 #[derive(Debug, Clone)]
-pub struct SweepSessions {
-    /// Which ones; each is looked at again.
+pub struct SweepOld {
+    /// Which rows.
+    pub kind: Scattered,
+    /// Their ids; each is looked at again.
     pub ids: Vec<i64>,
-    /// The present moment.
-    pub now: Millis,
+    /// What has been over since before then is old.
+    pub before: Millis,
 }
 
-impl WriteOp for SweepSessions {
+impl WriteOp for SweepOld {
     /// How many are gone.
     type Output = usize;
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
+        let statement = match self.kind {
+            Scattered::Sessions => SWEEP_SESSION,
+            Scattered::StripeEvents => SWEEP_STRIPE_EVENT,
+        };
         let mut swept = 0;
         for id in &self.ids {
-            swept += tx.execute(SWEEP_SESSION, values![*id, self.now - SESSIONS_KEPT])?;
+            swept += tx.execute(statement, values![*id, self.before])?;
         }
         Ok(swept)
     }

@@ -21,10 +21,6 @@ statements! {
         WHERE id = $4 AND status = 'waiting'";
     FAIL_STRIPE_EVENT = "UPDATE stripe_events SET status = $1, reason = $2, attempts = attempts + 1, \
         next_attempt_at = $3, finished_at = $4 WHERE id = $5 AND status = 'waiting'";
-    STRIPE_EVENTS_AFTER = "SELECT id, status IN ('applied', 'ignored') AND finished_at < $1 FROM stripe_events \
-        WHERE id > $2 ORDER BY id LIMIT $3";
-    SWEEP_STRIPE_EVENT = "DELETE FROM stripe_events WHERE id = $1 AND status IN ('applied', 'ignored') \
-        AND finished_at < $2";
     STRIPE_WAITING = "SELECT COUNT(*), MIN(received_at) FROM stripe_events WHERE status = 'waiting' AND id > $1";
     STRIPE_DEAD = "SELECT COUNT(*) FROM stripe_events WHERE status = 'dead' AND id > $1";
     REPLAY_STRIPE_EVENT = "UPDATE stripe_events SET status = 'waiting', attempts = 0, next_attempt_at = $1, \
@@ -272,63 +268,5 @@ impl ReadOp for StripeInboxState {
         let (waiting, oldest) = tx.one(STRIPE_WAITING, values![0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let dead = tx.one(STRIPE_DEAD, values![0], |row| row.get(0))?;
         Ok(InboxState { waiting, oldest, dead })
-    }
-}
-
-/// Looks at events in order of their ids, for some that were worked off long ago.
-#[derive(Debug, Clone, Copy)]
-pub struct FindOldStripeEvents {
-    /// The id after which to go on.
-    pub after: i64,
-    /// How many to look at.
-    pub limit: i64,
-    /// Those that were worked off before.
-    pub before: Millis,
-}
-
-/// Events that were looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldStripeEvents {
-    /// Those that are not needed any more.
-    pub ids: Vec<i64>,
-    /// The last one that was looked at; none at the end of the table.
-    pub last: Option<i64>,
-}
-
-impl ReadOp for FindOldStripeEvents {
-    type Output = OldStripeEvents;
-    const LANE: Lane = Lane::Report;
-
-    fn run(&self, tx: &mut ReadTx<'_>) -> Result<OldStripeEvents, StoreError> {
-        let looked_at = tx.all(STRIPE_EVENTS_AFTER, values![self.before, self.after, self.limit], |row| {
-            Ok((row.get::<i64>(0)?, row.get::<Option<bool>>(1)?.unwrap_or_default()))
-        })?;
-        Ok(OldStripeEvents {
-            last: looked_at.last().map(|(id, _)| *id),
-            ids: looked_at.into_iter().filter(|(_, is_old)| *is_old).map(|(id, _)| id).collect(),
-        })
-    }
-}
-
-/// Removes events that were worked off long ago, with what Stripe wrote into them about people.
-#[derive(Debug, Clone)]
-pub struct SweepStripeEvents {
-    /// Which ones; each is looked at again.
-    pub ids: Vec<i64>,
-    /// Only when worked off before.
-    pub before: Millis,
-}
-
-impl WriteOp for SweepStripeEvents {
-    /// How many are gone.
-    type Output = usize;
-    type Refused = ();
-
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
-        let mut swept = 0;
-        for id in &self.ids {
-            swept += tx.execute(SWEEP_STRIPE_EVENT, values![*id, self.before])?;
-        }
-        Ok(swept)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatehouse_actors::backup::{BackupKey, BackupPlan};
 use gatehouse_actors::clock::Clock;
 
+use super::number::number;
 use super::problems::Wrong;
 use super::reader::Reader;
 use super::secret::Secret;
@@ -52,13 +53,12 @@ pub(super) fn read(
     encryption_keys: Option<&[Secret<Vec<u8>>]>,
 ) -> BackupSettings {
     let folder = reader.text(keys::BACKUP_FOLDER);
-    let hours = reader.parsed(keys::BACKUP_INTERVAL_HOURS, |text| number(text, MOST_HOURS, "hours"));
-    let most = u64::try_from(MOST_KEPT).unwrap_or(u64::MAX);
-    let keep = reader.parsed(keys::BACKUP_KEEP, |text| number(text, most, "backups"));
+    let hours = reader.parsed(keys::BACKUP_INTERVAL_HOURS, |text| number(text, 1..=MOST_HOURS, "hours"));
+    let keep = reader.parsed(keys::BACKUP_KEEP, |text| number(text, 1..=MOST_KEPT, "backups"));
     BackupSettings {
         folder: folder.map(|folder| folder_of_settings.join(folder)),
         every: Duration::from_hours(hours.unwrap_or(DEFAULT_HOURS)),
-        keep: keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(DEFAULT_KEEP),
+        keep: keep.unwrap_or(DEFAULT_KEEP),
         key: read_key(reader, encryption_keys.unwrap_or_default()),
     }
 }
@@ -77,24 +77,4 @@ fn read_key(reader: &mut Reader<'_>, others: &[Secret<Vec<u8>>]) -> Option<Secre
         return None;
     }
     Some(key)
-}
-
-fn number(text: &str, most: u64, what: &str) -> Result<u64, Wrong> {
-    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| {
-        Wrong::new(format!("is not a number of {what}"), format!("set a number from 1 to {most}"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_bounds() {
-        assert_eq!(number("720", MOST_HOURS, "hours").unwrap(), 720);
-        for bad in ["0", "721", "-1", "1.5", "", "many"] {
-            assert!(number(bad, MOST_HOURS, "hours").is_err(), "{bad}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use gatehouse_actors::clock::Millis;
 use url::Url;
 
+use super::number::number;
 use super::problems::Wrong;
 use super::reader::Reader;
 use super::secret::Secret;
@@ -72,7 +73,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> BillingSettings {
     let text = reader.secret(keys::STRIPE_WEBHOOK_SECRET);
     let webhook_secrets = text.and_then(|text| reader.accept(keys::STRIPE_WEBHOOK_SECRET, secrets(&text)));
     let api_base = reader.parsed(keys::STRIPE_API_BASE, api_base);
-    let grace_days = reader.parsed(keys::BILLING_PAST_DUE_GRACE_DAYS, grace_days);
+    let grace_days = reader.parsed(keys::BILLING_PAST_DUE_GRACE_DAYS, |text| number(text, 0..=90, "days"));
     BillingSettings {
         secret_key,
         webhook_secrets: webhook_secrets.unwrap_or_default(),
@@ -100,11 +101,6 @@ fn api_base(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("has a query", "set an address such as https://api.stripe.com"));
     }
     Ok(network::without_trailing_slash(&url))
-}
-
-fn grace_days(text: &str) -> Result<i64, Wrong> {
-    let days = text.parse().ok().filter(|days| (0..=90).contains(days));
-    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 0 to 90"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::Mode;
 use super::keys;
+use super::number::number;
 use super::problems::Wrong;
 use super::reader::Reader;
 use crate::throttle::limits::Quotas;
@@ -33,18 +34,14 @@ pub(super) fn read(reader: &mut Reader<'_>, mode: Mode) -> LimitSettings {
         Mode::Production => Some(CONNECTIONS_OF_ADDRESS),
         Mode::Dev => None,
     };
+    let number_of = |text: &str| number(text, 1..=1_000_000, "connections");
     LimitSettings {
         quotas: reader.parsed(keys::RATE_LIMITS, |text| rates(text, quotas)).unwrap_or(quotas),
-        connections: reader.parsed(keys::MAX_CONNECTIONS, connections).unwrap_or(CONNECTIONS),
+        connections: reader.parsed(keys::MAX_CONNECTIONS, number_of).unwrap_or(CONNECTIONS),
         connections_of_address: reader
-            .parsed(keys::MAX_CONNECTIONS_PER_ADDRESS, connections)
+            .parsed(keys::MAX_CONNECTIONS_PER_ADDRESS, number_of)
             .or(connections_of_address),
     }
-}
-
-fn connections(text: &str) -> Result<usize, Wrong> {
-    let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
-    count.ok_or_else(|| Wrong::new("is not a number of connections", "set a number from 1 to 1000000"))
 }
 
 /// `on`, `off`, or single limits that differ from what holds without the setting.
@@ -57,20 +54,17 @@ fn rates(text: &str, quotas: Quotas) -> Result<Quotas, Wrong> {
     let mut quotas = quotas;
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let (name, value) = item.split_once('=').ok_or_else(|| {
-            Wrong::new(
-                format!("holds {item}, which sets nothing"),
-                "set on, off, or limits such as sign_ins=600/m",
-            )
+            Wrong::new("holds what sets nothing", "set on, off, or limits such as sign_ins=600/m")
         })?;
         let limit = quotas.named(name.trim()).ok_or_else(|| {
             let names = Quotas::ABOUT.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join(", ");
-            Wrong::new(format!("names {name}, which is no limit"), format!("name one of {names}"))
+            Wrong::new("names a limit that there is not", format!("name one of {names}"))
         })?;
         *limit = match value.trim() {
             "off" => None,
             value => Some(rate(value).ok_or_else(|| {
                 Wrong::new(
-                    format!("sets {name} to what is no rate"),
+                    "sets a limit to what is no rate",
                     "write a number per second, minute or hour, such as 600/m, or off",
                 )
             })?),

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod limits;
 pub mod mail;
 mod network;
+mod number;
 mod problems;
 pub mod provider;
 mod reader;
@@ -33,6 +34,7 @@ use backup::BackupSettings;
 use billing::BillingSettings;
 use limits::LimitSettings;
 use mail::MailSettings;
+use number::number;
 use problems::Wrong;
 use provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use reader::Reader;
@@ -172,7 +174,7 @@ impl Config {
         let base_url = read_base_url(reader, mode);
         let host = read_host(reader, mode);
         let port = read_port(reader);
-        let workers = reader.parsed(keys::HTTP_WORKERS, workers).unwrap_or(4);
+        let workers = reader.parsed(keys::HTTP_WORKERS, |text| number(text, 1..=256, "threads")).unwrap_or(4);
         let (providers, platform_providers, provider_endpoints) = clients::read(reader);
         let platform_owner_email = reader
             .parsed(keys::PLATFORM_OWNER_EMAIL, network::email)
@@ -185,10 +187,12 @@ impl Config {
         let trusted_proxies = reader.list(keys::TRUSTED_PROXIES, network::proxy);
         let limits = limits::read(reader, mode);
         let mail = mail::read(reader);
+        // Not fewer than Stripe itself goes on delivering, so that a late repeat is still known.
+        let days_from = |least| move |text: &str| number(text, least..=3650, "days");
         let stripe_event_retention_days =
-            reader.parsed(keys::STRIPE_EVENT_RETENTION_DAYS, stripe_retention_days).unwrap_or(30);
+            reader.parsed(keys::STRIPE_EVENT_RETENTION_DAYS, days_from(7)).unwrap_or(30);
         let login_event_retention_days =
-            reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, retention_days).unwrap_or(90);
+            reader.parsed(keys::LOGIN_EVENT_RETENTION_DAYS, days_from(1)).unwrap_or(90);
         let billing = billing::read(reader);
         let backup = backup::read(reader, source.folder(), encryption_keys.as_deref());
         let metrics = read_metrics(reader, mode);
@@ -366,22 +370,6 @@ fn read_host(reader: &mut Reader<'_>, mode: Mode) -> IpAddr {
 
 fn read_port(reader: &mut Reader<'_>) -> u16 {
     reader.parsed(keys::SERVER_PORT, network::port).unwrap_or(3000)
-}
-
-fn retention_days(text: &str) -> Result<i64, Wrong> {
-    let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
-    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 1 to 3650"))
-}
-
-/// Not fewer than Stripe itself goes on delivering, so that a late repeat is still known.
-fn stripe_retention_days(text: &str) -> Result<i64, Wrong> {
-    let days = text.parse().ok().filter(|days| (7..=3650).contains(days));
-    days.ok_or_else(|| Wrong::new("is not a number of days", "set a number from 7 to 3650"))
-}
-
-fn workers(text: &str) -> Result<usize, Wrong> {
-    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
-    count.ok_or_else(|| Wrong::new("is not a number of threads", "set a number from 1 to 256"))
 }
 
 fn rotation_days(text: &str) -> Result<u16, Wrong> {

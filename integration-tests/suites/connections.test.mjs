@@ -122,6 +122,35 @@ async function askUntilRefused(server, agent, answered) {
 }
 
 /** A connection: its socket, what came in so far, and a promise of its end. */
+scenario('one connection too many is told so and hung up on, and those that are open are served', async (stage) => {
+  const server = await stage.gatehouse({ env: { MAX_CONNECTIONS_PER_ADDRESS: '6' } });
+  const open = [];
+  const refused = async () => {
+    const one = await connection(server);
+    const closed = await Promise.race([one.closed.then(() => true), until('an answer', async () => one.text() !== '', { deadlineMs: 300 }).catch(() => {}).then(() => false)]);
+    if (closed || one.text() !== '') return one;
+    open.push(one);
+    return undefined;
+  };
+  // The service's own visitors may hold some of the six.
+  const last = await until('a refusal', refused, { deadlineMs: 20_000 });
+  assert(open.length <= 6, `${open.length} were let in`);
+  await within(5_000, 'the connection is closed', last.closed);
+  const [top, body] = last.text().split('\r\n\r\n');
+  assert.match(top, /^HTTP\/1\.1 503 /);
+  assert.match(top, /^retry-after: 5$/m);
+  assert.match(top, new RegExp(`^content-length: ${Buffer.byteLength(body)}$`, 'm'));
+  const { error, error_code: code, status, detail } = JSON.parse(body);
+  assert.deepEqual([code, status, error], ['SERVICE_UNAVAILABLE', 503, detail]);
+
+  const [first, ...others] = open;
+  first.socket.write(head('GET', '/health/live'));
+  await until('an open one is served', async () => first.text().startsWith('HTTP/1.1 200 '));
+  for (const { socket, closed } of others) { socket.destroy(); await closed; }
+  await until('there is room again', async () => (await request(`${server.url}/health/live`)).status === 200);
+  first.socket.destroy();
+});
+
 async function connection(server) {
   const socket = net.connect(Number(server.port), '127.0.0.1');
   let received = '';

@@ -1,13 +1,10 @@
 //! What sign-in and device activation share: looking a user code up, and the browser's claim on it.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::HttpRequest;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::{DeviceCode, DeviceCodeByUserCode, DeviceCodeStatus};
 use serde::{Deserialize, Serialize};
 
-use super::address::{client_address, limit_key};
 use super::throttle;
 use crate::crypto::token::{normalize_user_code, user_code_hash};
 use crate::error::{Code, Error};
@@ -17,8 +14,6 @@ use crate::state::App;
 pub const COOKIE: &str = "gatehouse-activation";
 /// How long the person may think about it, in seconds.
 pub const COOKIE_SECONDS: i64 = 15 * 60;
-/// Stands for a peer whose address is not known.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A browser's claim on a device code, sealed into its cookie.
 #[derive(Serialize, Deserialize)]
@@ -41,9 +36,7 @@ pub async fn find(app: &App, request: &HttpRequest, typed: &str) -> Result<Devic
     let unknown = || Error::invalid_grant("This code is not known. Compare it with the one on your device.");
     let code = normalize_user_code(typed).ok_or_else(unknown)?;
     let now = app.clock.now();
-    // A peer without an address cannot happen over TCP; such would share one budget.
-    let address = client_address(request, &app.config.trusted_proxies).map_or(NOBODY, limit_key);
-    let paid = app.guesses.spend(address, now).map_err(throttle::refusal(
+    let paid = app.guesses.spend(throttle::payer(app, request), now).map_err(throttle::refusal(
         app,
         "user_codes",
         "Too many wrong codes were tried. Wait, then try again.",

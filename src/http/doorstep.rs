@@ -3,32 +3,24 @@
 use std::any::Any;
 use std::net::{IpAddr, Shutdown};
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
+use serde_json::json;
 use socket2::SockRef;
 
 use super::address::limit_key;
+use crate::error::Code;
 use crate::metrics::process::most_open_files;
 use crate::state::App;
 
 /// Files that are open beside connections: the database, its readers, what the process itself calls.
 const OTHER_FILES: usize = 128;
 
-/// RFC 9110, section 15.6.4.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
-    content-type: application/problem+json\r\ncontent-length: 143\r\n\r\n\
-    {\"error\":\"SERVICE_UNAVAILABLE\",\"error_code\":\"SERVICE_UNAVAILABLE\",\"status\":503,\"detail\":\"Too many connections are open. Wait, then try again.\"}";
+const TOO_MANY: &str = "Too many connections are open. Wait, then try again.";
 
 /// Counts a connection for as long as its data live, or hangs up on it.
 pub fn admit(app: &App, connection: &dyn Any, data: &mut Extensions) {
-    let (socket, clear) = match connection.downcast_ref::<TcpStream>() {
-        Some(socket) => (socket, true),
-        None => match connection.downcast_ref::<TlsStream<TcpStream>>() {
-            Some(stream) => (stream.get_ref().0, false),
-            None => return,
-        },
-    };
+    let Some(socket) = connection.downcast_ref::<TcpStream>() else { return };
     let peer = socket.peer_addr().ok().map(|peer| peer.ip().to_canonical());
     match app.connections.enter(peer.filter(|peer| is_counted(app, peer)).map(limit_key)) {
         Ok(place) => {
@@ -37,12 +29,30 @@ pub fn admit(app: &App, connection: &dyn Any, data: &mut Extensions) {
         Err(limit) => {
             app.meters.throttled.by(limit);
             let socket = SockRef::from(socket);
-            if clear {
-                let _ = socket.send(TOO_MANY);
-            }
+            // Whoever does not read it is hung up on all the same.
+            let _ = socket.send(refusal().as_bytes());
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// A whole answer, written before the server knows of the connection (RFC 9110, section 15.6.4).
+fn refusal() -> String {
+    let (name, status, _) = Code::ServiceUnavailable.row();
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": TOO_MANY,
+        "error": TOO_MANY,
+        "error_code": name,
+    });
+    let body = body.to_string();
+    format!(
+        "HTTP/1.1 {status}\r\nretry-after: 5\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// A proxy has connections for everybody behind it.

@@ -96,6 +96,16 @@ pub fn failures_left(app: &App, request: &HttpRequest) -> Result<(), Error> {
     ))
 }
 
+/// Has a client identified at an address where not too much failed already. A failure counts.
+pub async fn counted<T>(
+    app: &App,
+    request: &HttpRequest,
+    identified: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    failures_left(app, request)?;
+    identified.await.inspect_err(|error| failed(app, request, error))
+}
+
 /// Counts an answer that says: this code, token or client is not known. Polling and malformed requests count nothing.
 pub fn failed(app: &App, request: &HttpRequest, error: &Error) {
     if matches!(error.code, Code::InvalidGrant | Code::InvalidClient) {

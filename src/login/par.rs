@@ -27,9 +27,7 @@ pub async fn push(
     call: Call<Anonymous, Form>,
 ) -> Result<HttpResponse, Error> {
     let params = call.input.0;
-    throttle::failures_left(&app, &request)?;
-    let identified = client::identify(&app, &request, &params).await;
-    let service = identified.inspect_err(|error| throttle::failed(&app, &request, error))?;
+    let service = throttle::counted(&app, &request, client::identify(&app, &request, &params)).await?;
     if !service.is_confidential {
         throttle::sign_in(&app, &request)?;
     }

@@ -81,9 +81,8 @@ async fn grant(
 /// `POST /api/auth/refresh`
 pub async fn refresh(app: Data<App>, request: HttpRequest, call: Call<Anonymous, Body>) -> Answer {
     let params = call.input.0;
-    throttle::failures_left(&app, &request)?;
-    let client = client::identify_if_authenticated(&app, &request, &params).await;
-    let client = client.inspect_err(|error| throttle::failed(&app, &request, error))?;
+    let identified = client::identify_if_authenticated(&app, &request, &params);
+    let client = throttle::counted(&app, &request, identified).await?;
     let key = dpop::proved_key(&app, &request, None)?;
     if key.is_none() && client.as_ref().is_some_and(|client| client.registration.dpop_bound_access_tokens) {
         return Err(dpop::needed());

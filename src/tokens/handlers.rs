@@ -138,9 +138,7 @@ async fn revoke_access_token(app: &App, client: &Service, token: &str) -> Result
 
 /// The client, as long as neither its address nor itself asks too often.
 async fn calling_client(app: &App, request: &HttpRequest, params: &Params) -> Result<Arc<Service>, Error> {
-    throttle::failures_left(app, request)?;
-    let client = client::identify(app, request, params).await;
-    let client = client.inspect_err(|error| throttle::failed(app, request, error))?;
+    let client = throttle::counted(app, request, client::identify(app, request, params)).await?;
     let spent = app.limits.introspections.spend(client.id, app.clock.now());
     spent.map_err(throttle::refusal(
         app,

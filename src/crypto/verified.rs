@@ -4,16 +4,16 @@
 //! Only what a signature proves is kept: that these very bytes were signed here, and what they say. Whether the session
 //! lives is asked each time.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatehouse_actors::clock::Millis;
+use gatehouse_actors::memory::halves::Halves;
 use ring::digest::{Context, SHA256};
 
 use super::claims::AccessClaims;
 
-/// Tokens in one of two halves. When the young half is full it becomes the old one, and what is still used moves back.
+/// Tokens in each half of what is kept.
 const HALF: usize = 8 * 1024;
 
 /// SHA-256 of a token and of who must have issued it.
@@ -36,25 +36,10 @@ struct Kept {
     until: Millis,
 }
 
-#[derive(Default)]
-struct Halves {
-    young: HashMap<Proof, Kept>,
-    old: HashMap<Proof, Kept>,
-}
-
-impl Halves {
-    fn keep(&mut self, proof: Proof, kept: Kept) {
-        if self.young.len() >= HALF {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(proof, kept);
-    }
-}
-
 /// What was verified under the present keys.
 #[derive(Default)]
 pub(super) struct Verified {
-    halves: Mutex<Halves>,
+    halves: Mutex<Halves<Proof, Kept, HALF>>,
     /// How often the keys were replaced.
     keys: AtomicU64,
 }
@@ -75,13 +60,7 @@ impl Verified {
     /// What a token says that was verified before.
     pub(super) fn find(&self, proof: &Proof, now: Millis) -> Option<Arc<AccessClaims>> {
         let mut halves = self.halves();
-        if let Some(kept) = halves.young.get(proof) {
-            return (now < kept.until).then(|| Arc::clone(&kept.claims));
-        }
-        let kept = halves.old.remove(proof).filter(|kept| now < kept.until)?;
-        let claims = Arc::clone(&kept.claims);
-        halves.keep(*proof, kept);
-        Some(claims)
+        halves.find(proof, |kept| now < kept.until).map(|kept| Arc::clone(&kept.claims))
     }
 
     /// Keeps what was verified while `keys` were in use.
@@ -92,7 +71,7 @@ impl Verified {
         }
     }
 
-    fn halves(&self) -> MutexGuard<'_, Halves> {
+    fn halves(&self) -> MutexGuard<'_, Halves<Proof, Kept, HALF>> {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,7 @@
 //! So whoever was told that a session ended finds it ended: the count was raised before they were told.
 
 mod freshness;
+pub mod halves;
 mod shelf;
 
 use std::hash::Hash;

@@ -1,16 +1,15 @@
 //! A bounded map from questions to answers. What was not asked for lately leaves first.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Recall;
 use super::freshness::{Freshness, Stamp};
+use super::halves::Halves;
 
 /// Threads that ask at once should not wait for one another.
 const PARTS: usize = 8;
-/// Answers in one half of one part. There are two halves: when the young one is full, it becomes the old one, and what
-/// is still asked for moves back.
+/// Answers in one half of one part.
 const HALF: usize = 1024;
 
 struct Kept<A> {
@@ -18,10 +17,7 @@ struct Kept<A> {
     stamp: Stamp,
 }
 
-struct Part<Q: Recall> {
-    young: HashMap<Q, Kept<Q::Answer>>,
-    old: HashMap<Q, Kept<Q::Answer>>,
-}
+type Part<Q> = Halves<Q, Kept<<Q as Recall>::Answer>, HALF>;
 
 /// Answers to one kind of question.
 pub struct Shelf<Q: Recall> {
@@ -31,17 +27,7 @@ pub struct Shelf<Q: Recall> {
 
 impl<Q: Recall> Default for Shelf<Q> {
     fn default() -> Self {
-        let part = |_| Mutex::new(Part { young: HashMap::new(), old: HashMap::new() });
-        Self { parts: std::array::from_fn(part), hasher: RandomState::new() }
-    }
-}
-
-impl<Q: Recall> Part<Q> {
-    fn keep(&mut self, question: Q, kept: Kept<Q::Answer>) {
-        if self.young.len() >= HALF {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(question, kept);
+        Self { parts: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
     }
 }
 
@@ -49,17 +35,8 @@ impl<Q: Recall> Shelf<Q> {
     /// The answer, if it is here and still true.
     pub(crate) fn find(&self, question: &Q, freshness: &Freshness) -> Option<Arc<Q::Answer>> {
         let mut part = self.part(question)?.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = part.young.get(question) {
-            if freshness.holds(&kept.stamp) {
-                return Some(Arc::clone(&kept.answer));
-            }
-            part.young.remove(question);
-            return None;
-        }
-        let kept = part.old.remove(question).filter(|kept| freshness.holds(&kept.stamp))?;
-        let answer = Arc::clone(&kept.answer);
-        part.keep(question.clone(), kept);
-        Some(answer)
+        let kept = part.find(question, |kept| freshness.holds(&kept.stamp))?;
+        Some(Arc::clone(&kept.answer))
     }
 
     pub(crate) fn keep(&self, question: Q, answer: &Arc<Q::Answer>, stamp: Stamp) {
@@ -97,11 +74,7 @@ mod tests {
                 "asked for all the time, gone after {id}"
             );
         }
-        let size = |part: &Mutex<Part<ClientSecretById>>| {
-            let part = part.lock().unwrap();
-            part.young.len() + part.old.len()
-        };
-        let kept: usize = shelf.parts.iter().map(size).sum();
+        let kept: usize = shelf.parts.iter().map(|part| part.lock().unwrap().len()).sum();
         assert!(kept <= PARTS * HALF * 2, "{kept}");
         assert!(shelf.find(&question(1), &freshness).is_none());
         freshness.tell(&[Fact::ClientSecrets]);

@@ -124,8 +124,7 @@ fn tell_of(tx: &mut WriteTx<'_>, session_id: i64, now: Millis) -> Result<(), Sto
         org_id: ended.org_id,
         payload: &payload,
     };
-    outbox::enqueue(tx, &new, now)?;
-    Ok(())
+    outbox::enqueue(tx, &new, now)
 }
 
 /// Where a service wants to hear of logouts, and under which name.

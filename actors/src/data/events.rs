@@ -230,8 +230,7 @@ fn deliver(
         org_id,
         payload: &payload,
     };
-    outbox::enqueue(tx, &new, now)?;
-    Ok(())
+    outbox::enqueue(tx, &new, now)
 }
 
 /// An event as stored.

@@ -26,7 +26,7 @@ const STEP: i64 = 500;
 
 statements! {
     INSERT_DELIVERY = "INSERT INTO outbox (kind, target_id, subject_id, org_id, payload, status, created_at, \
-        expires_at, next_attempt_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $6) RETURNING id";
+        expires_at, next_attempt_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $6)";
     // Who is being worked on looks again by itself, and who rests is not to be woken by more of the same.
     WAKE_TARGET = "INSERT INTO outbox_targets (kind, target_id, due_at) VALUES ($1, $2, $3) \
         ON CONFLICT (kind, target_id) DO UPDATE SET due_at = excluded.due_at WHERE outbox_targets.due_at IS NULL \
@@ -131,15 +131,14 @@ pub(crate) struct NewDelivery<'a> {
 }
 
 /// Puts a delivery into the outbox. Part of the caller's transaction: no change without its delivery, no delivery
-/// without its change. Returns the delivery's row id.
-pub(crate) fn enqueue(tx: &mut WriteTx<'_>, new: &NewDelivery<'_>, now: Millis) -> Result<i64, StoreError> {
+/// without its change.
+pub(crate) fn enqueue(tx: &mut WriteTx<'_>, new: &NewDelivery<'_>, now: Millis) -> Result<(), StoreError> {
     let payload = new.payload.to_string();
     let expires_at = now + new.kind.policy().lifetime;
     let values =
         values![new.kind.as_str(), new.target_id, new.subject_id, new.org_id, &payload, now, expires_at];
-    let id = tx.one(INSERT_DELIVERY, values, |row| row.get(0))?;
-    wake(tx, new.kind, new.target_id, now)?;
-    Ok(id)
+    tx.execute(INSERT_DELIVERY, values)?;
+    wake(tx, new.kind, new.target_id, now)
 }
 
 /// Sees to it that a target is looked at. For who puts rows into the outbox with a statement of their own.
@@ -174,8 +173,7 @@ impl WriteOp for EnqueueDelivery {
         let Self { kind, target_id, subject_id, org_id, payload, now } = self;
         let (target_id, subject_id, org_id) = (*target_id, *subject_id, *org_id);
         let new = NewDelivery { kind: *kind, target_id, subject_id, org_id, payload };
-        enqueue(tx, &new, *now)?;
-        Ok(())
+        Ok(enqueue(tx, &new, *now)?)
     }
 }
 

@@ -3,9 +3,8 @@
 use serde_json::json;
 
 use super::audit::{AuditContext, Happened, append};
-use super::provider_revocations::{self, LostGrant};
 use super::users::Profile;
-use super::{json_list, oauth_credentials, string_list, waiting_grants};
+use super::{json_list, oauth_credentials, provider_revocations, string_list, waiting_grants};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, Statement, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -58,11 +57,9 @@ statements! {
         ON u.id = g.user_id JOIN organizations o ON o.id = g.org_id WHERE g.id = $1 AND g.generation = $2 \
         AND o.status = 'active' AND NOT g.is_over";
     COUNT_READ = "UPDATE provider_grants SET read_hour = $1, reads = $2 WHERE id = $3";
-    GRANTS_OF_USER = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE user_id = $1";
-    GRANTS_AT_PROVIDER = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE user_id = $1 AND provider = $2";
-    GRANTS_OF_SERVICE = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE service_id = $1";
-    GRANTS_OF_ORGANIZATION = "SELECT id, org_id, provider, is_over FROM provider_grants WHERE org_id = $1";
-    FORGET_GRANT = "DELETE FROM provider_grants WHERE id = $1";
+    FORGET_GRANTS_OF_USER = "DELETE FROM provider_grants WHERE user_id = $1 AND provider = COALESCE($2, provider)";
+    FORGET_GRANTS_OF_SERVICE = "DELETE FROM provider_grants WHERE service_id = $1 AND provider = COALESCE($2, provider)";
+    FORGET_GRANTS_OF_ORGANIZATION = "DELETE FROM provider_grants WHERE org_id = $1 AND provider = COALESCE($2, provider)";
 }
 
 /// Tokens on their way into the vault.
@@ -423,24 +420,25 @@ pub(crate) enum Whose<'a> {
     Organization(i64),
 }
 
+impl<'a> Whose<'a> {
+    /// The row id that tells, and the provider when it is only one.
+    pub(super) fn selection(self) -> (i64, Option<&'a str>) {
+        match self {
+            Self::UserAt(id, provider) => (id, Some(provider)),
+            Self::User(id) | Self::Service(id) | Self::Organization(id) => (id, None),
+        }
+    }
+}
+
 /// Forgets grants, and has their tokens revoked at the providers. Returns how many there were.
 pub(crate) fn forget(tx: &mut WriteTx<'_>, whose: Whose<'_>, now: Millis) -> Result<usize, StoreError> {
-    let read = |row: &Row<'_, '_>| {
-        let lost = LostGrant { id: row.get(0)?, org_id: row.get(1)?, provider: row.get(2)? };
-        Ok((lost, row.get::<bool>(3)?))
-    };
-    let grants = match whose {
-        Whose::User(id) => tx.all(GRANTS_OF_USER, values![id], read),
-        Whose::UserAt(id, provider) => tx.all(GRANTS_AT_PROVIDER, values![id, provider], read),
-        Whose::Service(id) => tx.all(GRANTS_OF_SERVICE, values![id], read),
-        Whose::Organization(id) => tx.all(GRANTS_OF_ORGANIZATION, values![id], read),
-    }?;
     waiting_grants::forget_all(tx, whose)?;
-    for (grant, is_over) in &grants {
-        if !is_over {
-            provider_revocations::enqueue(tx, grant, now)?;
-        }
-        tx.execute(FORGET_GRANT, values![grant.id])?;
-    }
-    Ok(grants.len())
+    provider_revocations::enqueue(tx, whose, now)?;
+    let forget: &Statement = match whose {
+        Whose::User(_) | Whose::UserAt(..) => FORGET_GRANTS_OF_USER,
+        Whose::Service(_) => FORGET_GRANTS_OF_SERVICE,
+        Whose::Organization(_) => FORGET_GRANTS_OF_ORGANIZATION,
+    };
+    let (id, provider) = whose.selection();
+    tx.execute(forget, values![id, provider])
 }

@@ -2,23 +2,63 @@
 //! they were, together with a copy of the sealed data key: what erases an organization's own copy does not keep its
 //! tokens alive at the provider. When the delivery is over, whatever came of it, a trigger takes them away.
 
-use serde_json::json;
-
-use super::outbox::{self, Kind, NewDelivery};
+use super::outbox::{self, Kind};
+use super::provider_grants::Whose;
 use crate::clock::Millis;
-use crate::engine::{ReadTx, WriteTx};
+use crate::engine::{ReadTx, Statement, WriteTx};
 use crate::error::StoreError;
 use crate::message::ReadOp;
 use crate::{statements, values};
 
+/// Without its key nobody can open an organization's tokens: there is nothing to give back then.
+macro_rules! revocable {
+    () => {
+        "FROM provider_grants g JOIN organization_keys k ON k.org_id = g.org_id "
+    };
+}
+
+macro_rules! insert_targets {
+    ($whose:literal) => {
+        concat!(
+            "INSERT INTO revocation_targets (org_id, provider) SELECT DISTINCT g.org_id, g.provider ",
+            revocable!(),
+            "WHERE NOT g.is_over AND ",
+            $whose,
+            " = $1 AND g.provider = COALESCE($2, g.provider) ON CONFLICT (org_id, provider) DO NOTHING"
+        )
+    };
+}
+
+macro_rules! insert_deliveries {
+    ($whose:literal) => {
+        concat!(
+            "INSERT INTO outbox (kind, target_id, subject_id, org_id, payload, status, created_at, expires_at, \
+             next_attempt_at) SELECT 'provider_revocation', t.id, g.id, g.org_id, '{}', 'pending', $1, $2, $1 ",
+            revocable!(),
+            "JOIN revocation_targets t ON t.org_id = g.org_id AND t.provider = g.provider WHERE NOT g.is_over AND ",
+            $whose,
+            " = $3 AND g.provider = COALESCE($4, g.provider)"
+        )
+    };
+}
+
 statements! {
-    TARGET_OF_REVOCATION = "SELECT id FROM revocation_targets WHERE org_id = $1 AND provider = $2";
-    INSERT_TARGET_OF_REVOCATION = "INSERT INTO revocation_targets (org_id, provider) VALUES ($1, $2) RETURNING id";
-    ANY_KEY_OF_ORGANIZATION = "SELECT 1 FROM organization_keys WHERE org_id = $1";
-    KEEP_FOR_REVOCATION = "INSERT INTO provider_revocations (id, org_id, service_id, provider, issuer, subject, \
-        credential_version, access_token_sealed, refresh_token_sealed, key_sealed) SELECT $1, g.org_id, g.service_id, \
-        g.provider, g.issuer, g.subject, g.credential_version, g.access_token_sealed, g.refresh_token_sealed, \
-        k.key_sealed FROM provider_grants g JOIN organization_keys k ON k.org_id = g.org_id WHERE g.id = $2";
+    TARGETS_OF_USER = insert_targets!("g.user_id");
+    TARGETS_OF_SERVICE = insert_targets!("g.service_id");
+    TARGETS_OF_ORGANIZATION = insert_targets!("g.org_id");
+    DELIVERIES_OF_USER = insert_deliveries!("g.user_id");
+    DELIVERIES_OF_SERVICE = insert_deliveries!("g.service_id");
+    DELIVERIES_OF_ORGANIZATION = insert_deliveries!("g.org_id");
+    LAST_DELIVERY = "SELECT COALESCE(MAX(id), 0) FROM outbox";
+    TARGETS_OF_DELIVERIES = "SELECT DISTINCT target_id FROM outbox WHERE id > $1 AND kind = 'provider_revocation'";
+    KEEP_FOR_REVOCATION = concat!(
+        "INSERT INTO provider_revocations (id, org_id, service_id, provider, issuer, subject, \
+         credential_version, access_token_sealed, refresh_token_sealed, key_sealed) SELECT o.id, g.org_id, \
+         g.service_id, g.provider, g.issuer, g.subject, g.credential_version, g.access_token_sealed, \
+         g.refresh_token_sealed, k.key_sealed ",
+        revocable!(),
+        "JOIN outbox o ON o.subject_id = g.id WHERE o.id > $1 AND o.kind = 'provider_revocation'"
+    );
     // A client of the platform's serves many organizations, each of which may have a grant of the same account.
     REVOCATION = "SELECT r.org_id, r.service_id, r.provider, r.issuer, r.subject, r.credential_version, \
         r.access_token_sealed, r.refresh_token_sealed, r.key_sealed, EXISTS (SELECT 1 FROM provider_grants g \
@@ -27,37 +67,24 @@ statements! {
         FROM provider_revocations r WHERE r.id = $1";
 }
 
-/// A grant that is about to be forgotten.
-pub(crate) struct LostGrant {
-    pub(crate) id: i64,
-    pub(crate) org_id: i64,
-    pub(crate) provider: String,
-}
-
-/// Has the tokens of a grant revoked at its provider. Before the grant is deleted, in the same transaction.
-pub(crate) fn enqueue(tx: &mut WriteTx<'_>, grant: &LostGrant, now: Millis) -> Result<(), StoreError> {
-    // Without its key nobody can open them: there is nothing to give back.
-    if tx.optional(ANY_KEY_OF_ORGANIZATION, values![grant.org_id], |_| Ok(()))?.is_none() {
-        return Ok(());
-    }
-    let new = NewDelivery {
-        kind: Kind::ProviderRevocation,
-        target_id: target(tx, grant)?,
-        subject_id: grant.id,
-        org_id: grant.org_id,
-        payload: &json!({}),
+/// Has the tokens of grants revoked at their providers. Before the grants are deleted, in the same transaction, and with
+/// a few statements however many there are.
+pub(super) fn enqueue(tx: &mut WriteTx<'_>, whose: Whose<'_>, now: Millis) -> Result<(), StoreError> {
+    let (targets, deliveries): (&Statement, &Statement) = match whose {
+        Whose::User(_) | Whose::UserAt(..) => (TARGETS_OF_USER, DELIVERIES_OF_USER),
+        Whose::Service(_) => (TARGETS_OF_SERVICE, DELIVERIES_OF_SERVICE),
+        Whose::Organization(_) => (TARGETS_OF_ORGANIZATION, DELIVERIES_OF_ORGANIZATION),
     };
-    let delivery_id = outbox::enqueue(tx, &new, now)?;
-    tx.execute(KEEP_FOR_REVOCATION, values![delivery_id, grant.id])?;
-    Ok(())
-}
-
-fn target(tx: &mut WriteTx<'_>, grant: &LostGrant) -> Result<i64, StoreError> {
-    let place = values![grant.org_id, &grant.provider];
-    match tx.optional(TARGET_OF_REVOCATION, place, |row| row.get(0))? {
-        Some(id) => Ok(id),
-        None => tx.one(INSERT_TARGET_OF_REVOCATION, place, |row| row.get(0)),
+    let (id, provider) = whose.selection();
+    let last = tx.one(LAST_DELIVERY, values![], |row| row.get::<i64>(0))?;
+    tx.execute(targets, values![id, provider])?;
+    let expires_at = now + Kind::ProviderRevocation.policy().lifetime;
+    tx.execute(deliveries, values![now, expires_at, id, provider])?;
+    tx.execute(KEEP_FOR_REVOCATION, values![last])?;
+    for target in tx.all(TARGETS_OF_DELIVERIES, values![last], |row| row.get(0))? {
+        outbox::wake(tx, Kind::ProviderRevocation, target, now)?;
     }
+    Ok(())
 }
 
 /// Tokens to be revoked.

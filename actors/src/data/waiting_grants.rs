@@ -5,7 +5,7 @@ use super::provider_grants::{self, Grantee, NewGrant, Whose};
 use super::string_list;
 use super::users::Profile;
 use crate::clock::Millis;
-use crate::engine::WriteTx;
+use crate::engine::{Statement, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::message::WriteOp;
 use crate::{statements, values};
@@ -21,10 +21,9 @@ statements! {
         refresh_token_sealed, access_expires_at, refresh_due_at FROM waiting_grants WHERE user_id = $1 \
         AND service_id = $2 AND expires_at > $3 LIMIT 16";
     FORGET_WAITING = "DELETE FROM waiting_grants WHERE user_id = $1 AND service_id = $2";
-    FORGET_WAITING_OF_USER = "DELETE FROM waiting_grants WHERE user_id = $1";
-    FORGET_WAITING_AT_PROVIDER = "DELETE FROM waiting_grants WHERE user_id = $1 AND provider = $2";
-    FORGET_WAITING_OF_SERVICE = "DELETE FROM waiting_grants WHERE service_id = $1";
-    FORGET_WAITING_OF_ORGANIZATION = "DELETE FROM waiting_grants WHERE org_id = $1";
+    FORGET_WAITING_OF_USER = "DELETE FROM waiting_grants WHERE user_id = $1 AND provider = COALESCE($2, provider)";
+    FORGET_WAITING_OF_SERVICE = "DELETE FROM waiting_grants WHERE service_id = $1 AND provider = COALESCE($2, provider)";
+    FORGET_WAITING_OF_ORGANIZATION = "DELETE FROM waiting_grants WHERE org_id = $1 AND provider = COALESCE($2, provider)";
 }
 
 /// Has tokens wait for the person's answer, in the place of any that wait already.
@@ -79,12 +78,13 @@ pub(crate) fn forget(tx: &mut WriteTx<'_>, user_id: i64, service_id: i64) -> Res
 
 /// Goes with the grants of whoever loses them.
 pub(crate) fn forget_all(tx: &mut WriteTx<'_>, whose: Whose<'_>) -> Result<(), StoreError> {
-    match whose {
-        Whose::User(id) => tx.execute(FORGET_WAITING_OF_USER, values![id]),
-        Whose::UserAt(id, provider) => tx.execute(FORGET_WAITING_AT_PROVIDER, values![id, provider]),
-        Whose::Service(id) => tx.execute(FORGET_WAITING_OF_SERVICE, values![id]),
-        Whose::Organization(id) => tx.execute(FORGET_WAITING_OF_ORGANIZATION, values![id]),
-    }?;
+    let forget: &Statement = match whose {
+        Whose::User(_) | Whose::UserAt(..) => FORGET_WAITING_OF_USER,
+        Whose::Service(_) => FORGET_WAITING_OF_SERVICE,
+        Whose::Organization(_) => FORGET_WAITING_OF_ORGANIZATION,
+    };
+    let (id, provider) = whose.selection();
+    tx.execute(forget, values![id, provider])?;
     Ok(())
 }
 

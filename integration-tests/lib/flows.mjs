@@ -77,6 +77,22 @@ export async function signInThrough(browser, start, account, { stopAt = APP } = 
   return answer;
 }
 
+/**
+ * Links an account at a provider to the user who calls: proves who sits there with an account that is linked already,
+ * and says yes.
+ * @param {Browser} browser
+ * @param {import('./management.mjs').Caller} user
+ * @param {{ provider: string, account: object, proof: [string, object] }} what the new one, and the proof
+ */
+export async function linkAccount(browser, user, { provider, account, proof: [proofProvider, proofAccount] }) {
+  const begun = await user.post(`/api/user/identities/${provider}/link`);
+  assert.equal(begun.status, 200, begun.text);
+  await signInThrough(browser, begun.json.authorization_url, account, { stopAt: undefined });
+  const proof = `${user.server.url}/auth/link/prove/${proofProvider}`;
+  const decision = await signInThrough(browser, proof, proofAccount, { stopAt: undefined });
+  assert.equal((await browser.submit(formWith(decision, 'csrf'), { decision: 'link' })).status, 200);
+}
+
 /** Goes as far as the provider's redirect back to the service and returns that address, not visited. */
 export async function upstreamAnswer(browser, server, url, account) {
   const provider = /\/auth\/(?:admin\/|link\/prove\/|link\/)?(\w+)/.exec(url)[1];

@@ -2,9 +2,8 @@
 // than that takes.
 
 import assert from 'node:assert/strict';
-import { formWith } from '../lib/browser.mjs';
 import { editDatabase, queryDatabase } from '../lib/database.mjs';
-import { APP, appParameters, exchange, signInThrough, tokens, webSignIn } from '../lib/flows.mjs';
+import { APP, appParameters, exchange, linkAccount, signInThrough, tokens, webSignIn } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
 import { Caller, registerActive, signInAdministrator } from '../lib/management.mjs';
 import { scenario } from '../lib/stage.mjs';
@@ -82,12 +81,8 @@ scenario('unlinking gives the tokens of that provider back, and a provider witho
   const account = erin(google);
   const user = await enter('google', account);
   const googleToken = await read(user, 'google');
-  const link = (await user.post('/api/user/identities/microsoft/link')).json.authorization_url;
-  const browser = stage.browser();
   const work = microsoft.account({ name: 'Erin at work' });
-  await signInThrough(browser, link, work, { stopAt: undefined });
-  const decision = await signInThrough(browser, `${server.url}/auth/link/prove/google`, account, { stopAt: undefined });
-  assert.equal((await browser.submit(formWith(decision, 'csrf'), { decision: 'link' })).status, 200);
+  await linkAccount(stage.browser(), user, { provider: 'microsoft', account: work, proof: ['google', account] });
   await read(await enter('microsoft', work), 'microsoft');
   assert.equal((await user.delete('/api/user/identities/microsoft')).status, 204);
   await until('the delivery to Microsoft is over', async () => (await outbox(server)).dead === 1);

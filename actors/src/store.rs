@@ -19,10 +19,10 @@ use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::memory::{Lease, Memory, Recall};
-use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::message::{Lane, Observe, ReadOp, Snapshot, Write, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
-use crate::reader::Reader;
+use crate::reader::{Questions, Reader};
 use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
@@ -43,6 +43,7 @@ pub(crate) const WRITE_PERMITS: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct ReadLane {
     pub(crate) readers: Addr<Reader>,
+    pub(crate) questions: Questions,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) meters: LaneMeters,
 }
@@ -53,10 +54,10 @@ impl ReadLane {
         &self,
         question: Q,
     ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
-        let Self { readers, permits, meters } = self.clone();
+        let Self { readers, questions, permits, meters } = self.clone();
         async move {
             let permit = admit(&permits, &meters.refused).await?;
-            readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+            questions.ask(&readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::housekeeper::{Housekeeper, Housekeeping};
 use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
-use crate::reader::Reader;
+use crate::reader::{Questions, Reader};
 use crate::resealer::{ColumnToReseal, Resealer};
 use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
 use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
@@ -249,12 +249,15 @@ fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<Read
     let pool = engine.readers(readers)?;
     let threads = readers as usize;
     let seconds = meters.seconds.clone();
+    let questions = Questions::for_readers(threads);
+    let list = questions.clone();
     let readers = SyncArbiter::start(threads, move || Reader {
+        questions: list.clone(),
         pool: pool.clone(),
         connection: None,
         seconds: seconds.clone(),
     });
-    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)), meters: meters.clone() })
+    Ok(ReadLane { readers, questions, permits: Arc::new(Semaphore::new(READ_PERMITS)), meters: meters.clone() })
 }
 
 fn start_writer(

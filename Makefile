@@ -20,7 +20,7 @@ SCHEMATHESIS := $(TARGET)/schemathesis-$(SCHEMATHESIS_VERSION)/bin/schemathesis
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end test-api fuzz-api torture bench bench-quick docker docker-smoke check
+.PHONY: help run test test-rust test-end-to-end test-api fuzz-api torture bench bench-quick bench-parts docker docker-smoke check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -119,6 +119,10 @@ bench: bench-tools ## measure the release binary beside its yardsticks, write do
 
 bench-quick: bench-tools ## the same in two minutes: small database, one repeat
 	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs --quick
+
+# One target directory with the release binary: what both are made of is built once.
+bench-parts: ## measure the parts of hot paths by criterion (FILTER=..., nothing else may run)
+	@cargo bench --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET) --bench parts -- $(FILTER)
 
 .PHONY: bench-tools
 bench-tools: $(NODE_STAMP) $(WRK)

@@ -3,7 +3,7 @@
 use actix_web::http::header::{COOKIE, HeaderValue};
 use actix_web::test::TestRequest;
 use gatehouse_actors::backup::fuzzing::{made_at, open, seal};
-use gatehouse_actors::backup::{file_name, is_sealed};
+use gatehouse_actors::backup::{BackupKey, file_name, is_sealed};
 use serde_json::Value;
 
 use super::{changed, text};
@@ -37,7 +37,7 @@ pub(super) fn cookie(data: &[u8]) {
 
 /// A file that is said to be a backup; and the bytes as the content of one, sealed and opened again.
 pub(super) fn backup(data: &[u8]) {
-    let key = [3; 32];
+    let key: BackupKey = [3; 32].as_slice().try_into().unwrap();
     let opened = |sealed: &[u8]| {
         let mut plain = Vec::new();
         open(&key, &mut &*sealed, &mut plain).ok().map(|()| plain)

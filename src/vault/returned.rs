@@ -5,7 +5,6 @@ use std::sync::Arc;
 use gatehouse_actors::data::provider_revocations::Revocation;
 
 use super::{Kind, Place, key_context, open};
-use crate::config::secret::Secret;
 use crate::crypto::sealed::Sealer;
 use crate::error::{Code, Error};
 use crate::http::connection;

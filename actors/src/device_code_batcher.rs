@@ -1,5 +1,6 @@
 //! Issues device codes in batches: up to 256 rows in one operation, never waiting more than 5 ms, not at all when idle.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const MAX_WAIT: Duration = Duration::from_millis(5);
 const MAX_TRIES: u8 = 3;
 
 /// A fresh pair of codes: what the terminal gets and what the database keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MintedDeviceCode {
     /// The secret half of the device code; the row's id goes in front of it.
     pub secret: [u8; 32],
@@ -31,6 +32,13 @@ pub struct MintedDeviceCode {
     pub user_code: String,
     /// Keyed hash of `user_code`.
     pub user_code_hash: [u8; 16],
+}
+
+impl fmt::Debug for MintedDeviceCode {
+    /// The codes are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintedDeviceCode").finish_non_exhaustive()
+    }
 }
 
 /// Draws codes. A port: randomness and keys live on the other side of the wall.
@@ -47,7 +55,7 @@ pub struct IssueDeviceCode {
 }
 
 /// A device code that is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct IssuedDeviceCode {
     /// The row's id, in front of the secret in the device code.
     pub id: i64,
@@ -55,6 +63,13 @@ pub struct IssuedDeviceCode {
     pub secret: [u8; 32],
     /// What the user types, without the dash.
     pub user_code: String,
+}
+
+impl fmt::Debug for IssuedDeviceCode {
+    /// The codes are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedDeviceCode").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// The message that carries a request to the batcher, with its admission.

@@ -20,4 +20,4 @@ export function head(method, path, ...fields) {
 }
 
 /** The statuses of all answers in a text. */
-export const statuses = (text) => [...text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status));
+export const statuses = (text) => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));

@@ -20,6 +20,8 @@ pub mod email;
 pub mod event;
 pub mod fields;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod headers;
 pub mod input;
 pub mod invitation;

@@ -198,7 +198,7 @@ scenario('a connection is held by nobody who is silent, slow or deaf, and kept f
 });
 
 scenario('thousands of idle connections cost little, and delay nobody', async (stage) => {
-  const server = await stage.gatehouse({ logLevel: 'warn', env: { MAX_CONNECTIONS: '20000' } });
+  const server = await stage.gatehouse({ logLevel: 'info', env: { MAX_CONNECTIONS: '20000' } });
   const files = Math.min(openFiles(server.pid), openFiles('self'));
   const count = Math.min(10_000, files - 300);
   assert(count >= 500, `only ${files} files may be open`);

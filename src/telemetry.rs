@@ -83,6 +83,9 @@ impl<L: Log> Log for Capped<L> {
         if record.target() == "actix_server::accept" && ACCEPT_ERRORS_ARE_EXPECTED.load(Ordering::Relaxed) {
             return;
         }
+        if is_a_peers_doing(record) {
+            return;
+        }
         if record.level() <= cap(record.target()).min(cap(module)) {
             self.0.log(record);
         }
@@ -91,6 +94,13 @@ impl<L: Log> Log for Capped<L> {
     fn flush(&self) {
         self.0.flush();
     }
+}
+
+/// What a peer sent that is no HTTP was answered with 400. An operator can do nothing about it, and whoever sends it could
+/// fill the log.
+fn is_a_peers_doing(record: &Record<'_>) -> bool {
+    record.target() == "actix_http::h1::dispatcher"
+        && record.args().to_string().starts_with("stream error: request parse error")
 }
 
 /// The most that lines under this target may say. An allow-list, so that a crate that is new here stays quiet.

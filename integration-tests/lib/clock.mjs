@@ -6,7 +6,7 @@ import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The preloaded library, wherever this architecture keeps it. */
-function library() {
+export function library() {
   const found = ['/usr/lib', ...readdirSync('/usr/lib').filter((name) => name.includes('-linux-')).map((name) => `/usr/lib/${name}`)]
     .map((dir) => path.join(dir, 'faketime', 'libfaketimeMT.so.1'))
     .find(existsSync);

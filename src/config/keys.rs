@@ -44,6 +44,10 @@ keys! {
         "The address to listen on. Dev mode accepts loopback addresses only.";
     SERVER_PORT: plain, "`3000`",
         "The port to listen on. `0` lets the system choose.";
+    TLS_CERT_FILE: plain, "off: plain HTTP, for a proxy that ends TLS",
+        "The certificate, PEM, followed by those between it and the root. With it the service speaks TLS 1.2 and 1.3 and nothing else; a new one is taken up without a restart.";
+    TLS_KEY_FILE: plain, "required with `TLS_CERT_FILE`",
+        "The private key that belongs to the certificate, PEM, not encrypted.";
     HTTP_WORKERS: plain, "`4`",
         "How many threads answer requests, from 1 to 256.";
     GITHUB_CLIENT_ID: plain, "off",

@@ -26,6 +26,7 @@ use gatehouse_actors::stripe_event_actor::StripeSettings;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -63,6 +64,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A client gets this long from connecting to the end of the head of its first request. Not so short that browsers,
 /// which connect before they know what to ask, are told 408 all the time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the end of a stop may take, after requests are finished. A disk that hangs would hold it up for ever.
+const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -118,6 +121,9 @@ pub enum RunError {
     /// A vital actor died; the process drained and should be started again.
     #[error("the {0} died")]
     ActorDied(&'static str),
+    /// The disk hangs: what was not answered yet is not written.
+    #[error("the disk did not take the last writes in time; everything that was answered is on it")]
+    NotFlushed,
     /// The listening side failed.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
@@ -188,7 +194,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
             doorstep::capacity(config.limits.connections),
             config.limits.connections_of_address,
         ),
-        used_proofs: UsedProofs::since(clock.now()),
+        used_proofs: UsedProofs::default(),
         stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
@@ -429,11 +435,14 @@ impl Running {
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
-        app.last_used.flush(&app.store).await;
         if let Some(scrapers) = scrapers {
             scrapers.stop(false).await;
         }
-        actors.stop().await;
+        let flush = async {
+            app.last_used.flush(&app.store).await;
+            actors.stop().await;
+        };
+        timeout(LONGEST_FLUSH, flush).await.map_err(|_| RunError::NotFlushed)?;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))
     }

@@ -14,8 +14,8 @@ use gatehouse_actors::clock::{Clock, Millis};
 use gatehouse_actors::data::audit::AuditContext;
 use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::signing_keys::{
-    KEY_LEAD, KeyState, RotateSigningKey, SealedSigningKey, SigningKeys as StoredSigningKeys, StoreFirstSigningKey,
-    state,
+    KEY_LEAD, KeyState, RotateSigningKey, SealedSigningKey, SigningKeys as StoredSigningKeys,
+    StoreFirstSigningKey, state,
 };
 use gatehouse_actors::error::OpError;
 use gatehouse_actors::store::Store;

@@ -199,13 +199,19 @@ impl Broom {
     async fn sweep(&self, chore: Chore, walk: &Walk) -> Result<u64, StoreError> {
         let (oldest, last) = self.sweep_from(0, chore, walk).await?;
         let after = walk.after.load(Ordering::Relaxed);
-        let (further_on, last) = if after == 0 { (0, last) } else { self.sweep_from(after, chore, walk).await? };
+        let (further_on, last) =
+            if after == 0 { (0, last) } else { self.sweep_from(after, chore, walk).await? };
         walk.after.store(last.unwrap_or_default(), Ordering::Relaxed);
         Ok(oldest + further_on)
     }
 
     /// Looks at one piece again and again, as long as some of it goes. Tells how many went, and where it ends.
-    async fn sweep_from(&self, after: i64, chore: Chore, walk: &Walk) -> Result<(u64, Option<i64>), StoreError> {
+    async fn sweep_from(
+        &self,
+        after: i64,
+        chore: Chore,
+        walk: &Walk,
+    ) -> Result<(u64, Option<i64>), StoreError> {
         let Housekeeping { clock, login_event_days, .. } = &self.settings;
         let mut all = 0;
         loop {

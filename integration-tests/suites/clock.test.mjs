@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { CLI, decide, deviceCode, obtainCode, poll, pollToTheEnd, refreshGrant, signIn, tokens, verifyAccessToken, whoAmI } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
-import { ownedPlatform, registerActive } from '../lib/management.mjs';
+import { ownedPlatform, registerActive, renew } from '../lib/management.mjs';
 import { Receiver } from '../lib/receiver.mjs';
 import { scenario } from '../lib/stage.mjs';
 import { until } from '../lib/until.mjs';
@@ -16,6 +16,16 @@ const HOUR = 3600;
 const DAY = 24 * HOUR;
 
 const askForDevice = (server) => request(`${server.url}/auth/device/code`, { form: { client_id: CLI.clientId } });
+
+/**
+ * An access token that was issued an hour from now would live for that much longer: it is refused, as an expired one is,
+ * and its holder refreshes. The session has lost nothing.
+ */
+async function assertFromTheFuture(server, access) {
+  const answer = await whoAmI(server, access);
+  assert.equal(answer.status, 401);
+  assert.match(answer.headers['www-authenticate'], /error="invalid_token"/);
+}
 
 /** Everything that somebody new does. */
 async function everythingWorks(stage, server, email) {
@@ -40,7 +50,7 @@ scenario('the clock goes back by an hour: sessions live, devices and browsers fi
   await obtainCode(server, 'dev', ADA, { browser });
 
   server.clock.set(-HOUR);
-  for (const { access } of [ada, next]) assert.equal((await whoAmI(server, access)).status, 200, 'a token of before is good');
+  await assertFromTheFuture(server, ada.access);
   assert.equal((await poll(server, device)).json.error, 'authorization_pending', 'who polled before is not too early now');
   await decide(browser, server, device.user_code, ADA);
   const terminal = tokens(await pollToTheEnd(server, device));
@@ -70,7 +80,7 @@ scenario('the clock goes ahead by a day and comes back: what expired is renewed,
   await everythingWorks(stage, server, 'bob@example.test');
 
   server.clock.set(0);
-  assert.equal((await whoAmI(server, ahead.access)).status, 200, 'a token of the wrong day is good');
+  await assertFromTheFuture(server, ahead.access);
   const back = tokens(await refreshGrant(server, ahead.refresh));
   await verifyAccessToken(server, back.access, 'demo-web');
   await everythingWorks(stage, server, 'cleo@example.test');
@@ -104,6 +114,7 @@ scenario('events reach webhooks after the clock went back, those of before too',
     assert.equal((await invite('two@example.test')).status, 201);
     await receiver.until(length + 1);
     server.clock.set(-HOUR);
+    await renew(owner);
     receiver.always({ status: 204 });
     assert.equal((await invite('three@example.test')).status, 201);
     await until('the new one arrives', () => receiver.seen.some(({ body, answered }) => answered === 204 && body.includes('invitation')));

@@ -375,7 +375,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_leaves_the_first_key_to_sign() {
         let clock = Arc::new(TestClock::at(3_600_000));
-        let (first, next) = (key(SigningAlgorithm::Es256, 3_600_000), key(SigningAlgorithm::Es256, 4_200_000));
+        let (first, next) =
+            (key(SigningAlgorithm::Es256, 3_600_000), key(SigningAlgorithm::Es256, 4_200_000));
         let keys = opened(&clock, &[next, first.clone()]);
         clock.advance(-3_600_000);
         let token = keys.sign(TokenType::Access, &claims()).unwrap();

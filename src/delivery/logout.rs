@@ -45,7 +45,9 @@ pub(super) async fn deliver(app: &App, client: &GuardedClient, delivery: &Delive
         // Section 2.8: 200 is right; some frameworks turn an empty one into 204.
         Ok(Answer { status: status @ (200 | 204), .. }) => Outcome::Delivered { status },
         // Section 2.8: the request was invalid or the logout failed. The same again would fare no better.
-        Ok(Answer { status: 400, .. }) => Outcome::Refused { status: Some(400), reason: "answered 400".to_owned() },
+        Ok(Answer { status: 400, .. }) => {
+            Outcome::Refused { status: Some(400), reason: "answered 400".to_owned() }
+        }
         Ok(answer) => answered(&answer),
         Err(outcome) => outcome,
     }

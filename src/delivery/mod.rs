@@ -78,9 +78,7 @@ async fn send(client: &GuardedClient, request: HttpRequest) -> Result<Answer, Ou
     let answer: Result<HttpResponse, UpstreamError> = client.send(request).await;
     match answer {
         Ok(response) => Ok(Answer { status: response.status().as_u16(), wait: wait(&response) }),
-        Err(error) => {
-            Err(Outcome::Failed { status: None, reason: words(&error).to_owned(), wait: None })
-        }
+        Err(error) => Err(Outcome::Failed { status: None, reason: words(&error).to_owned(), wait: None }),
     }
 }
 

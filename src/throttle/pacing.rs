@@ -49,8 +49,8 @@ impl Pacing {
             return Ok(());
         };
         // A last poll in the future means that the clock was set back: nobody is too early for that.
-        let early = pace.last_in_time <= now
-            && now - pace.last_in_time < Millis::from(pace.interval) * 1000 - SLACK;
+        let early =
+            pace.last_in_time <= now && now - pace.last_in_time < Millis::from(pace.interval) * 1000 - SLACK;
         if early {
             pace.interval = (pace.interval + SLOW_DOWN_STEP).min(MAX_INTERVAL);
             return Err(SlowDown { interval: pace.interval });

@@ -225,7 +225,8 @@ impl Sweep {
         before: Millis,
     ) -> Result<Swept, StoreError> {
         let rows = tx.execute(sweep, values![self.after, self.limit, before])?;
-        let last = if rows == 0 { tx.one(last, values![self.after, self.limit], |row| row.get(0))? } else { None };
+        let last =
+            if rows == 0 { tx.one(last, values![self.after, self.limit], |row| row.get(0))? } else { None };
         Ok(Swept { rows, last })
     }
 

@@ -35,6 +35,16 @@ macro_rules! last {
     };
 }
 
+macro_rules! old_stripe_event {
+    ($before:literal) => {
+        concat!(
+            "status <> 'waiting' AND finished_at < ",
+            $before,
+            " - CASE status WHEN 'dead' THEN 31536000000 ELSE 0 END"
+        )
+    };
+}
+
 statements! {
     SWEEP_CODES = sweep!("authorization_codes", "expires_at");
     SWEEP_DEVICE_CODES = sweep!("device_codes", "expires_at");
@@ -65,11 +75,11 @@ statements! {
         FROM revoked_access_tokens ORDER BY jti LIMIT $1) oldest WHERE expires_at < $2)";
     SESSIONS_AFTER = "SELECT id, COALESCE(ended_at < $1, FALSE) OR expires_at < $1 FROM sessions WHERE id > $2 \
         ORDER BY id LIMIT $3";
-    // Those that wait or were given up stay.
-    STRIPE_EVENTS_AFTER = "SELECT id, COALESCE(status IN ('applied', 'ignored') AND finished_at < $1, FALSE) \
-        FROM stripe_events WHERE id > $2 ORDER BY id LIMIT $3";
-    SWEEP_STRIPE_EVENT = "DELETE FROM stripe_events WHERE id = $1 AND status IN ('applied', 'ignored') \
-        AND finished_at < $2";
+    // Those that wait stay: each is worked off or given up some day. Those that were given up may be wanted again for a
+    // year longer.
+    STRIPE_EVENTS_AFTER = concat!("SELECT id, COALESCE(", old_stripe_event!("$1"), ", FALSE) \
+        FROM stripe_events WHERE id > $2 ORDER BY id LIMIT $3");
+    SWEEP_STRIPE_EVENT = concat!("DELETE FROM stripe_events WHERE id = $1 AND ", old_stripe_event!("$2"));
     // The newest session of a user and a service stays: it says that the user was ever there. One with tokens left
     // would take an unbounded number of them along.
     SWEEP_SESSION = "DELETE FROM sessions WHERE id = $1 AND (ended_at < $2 OR expires_at < $2) \

@@ -234,7 +234,7 @@ async fn a_stop_waits_for_a_piece_and_not_for_the_round() {
 }
 
 #[actix::test]
-async fn events_of_stripe_leave_a_month_after_they_were_worked_off_and_others_stay() {
+async fn events_of_stripe_leave_a_month_after_they_were_worked_off_and_given_up_ones_a_year_later() {
     let world = World::new();
     let now = world.now();
     let event = |name: &str, status: &str, finished_at: Option<i64>| {
@@ -260,7 +260,8 @@ async fn events_of_stripe_leave_a_month_after_they_were_worked_off_and_others_st
     assert_eq!(left(30 * DAY).await, 603);
     assert_eq!(left(1).await, 602, "exactly a month is kept");
     assert_eq!(left(DAY).await, 601);
-    assert_eq!(left(400 * DAY).await, 601, "what was given up or waits stays");
-    assert_eq!(world.figure("housekeeper", "stripe_events").await, 2);
+    assert_eq!(left(363 * DAY).await, 601, "what was given up stays for a year longer");
+    assert_eq!(left(2 * DAY).await, 1, "and what waits stays");
+    assert_eq!(world.figure("housekeeper", "stripe_events").await, 602);
     world.stop().await;
 }

@@ -17,10 +17,15 @@ PROMETHEUS := $(TARGET)/tools/prometheus/usr/bin
 # Property tests from the API document, in an environment of their own.
 SCHEMATHESIS_VERSION := 4.32.5
 SCHEMATHESIS := $(TARGET)/schemathesis-$(SCHEMATHESIS_VERSION)/bin/schemathesis
+# Cargo's own helpers, at one version each, out of the way of what is installed on this machine.
+TOOLS := $(TARGET)/tools
+CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
+CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx-0.5.9/bin/cargo-cyclonedx
+CARGO_FUZZ := $(TOOLS)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end test-api fuzz-api torture overload bench bench-quick docker docker-smoke check
+.PHONY: help run test test-rust test-end-to-end test-api fuzz-api fuzz torture overload bench bench-quick docker docker-smoke check deny sbom
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -114,8 +119,24 @@ check: ## check format, lints, walls between crates and slices, file length, lic
 	@.ci/walls
 	@echo "==> checking the lints (the first time takes minutes)"
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then \
-		echo "==> checking dependencies with cargo-deny"; cargo deny --locked check licenses bans sources; fi
+	@deny=$$(command -v $(CARGO_DENY) cargo-deny | head -1) || true; if [ -n "$$deny" ]; then \
+		echo "==> checking dependencies with cargo-deny"; $$deny --locked check licenses bans sources; fi
+
+deny: $(CARGO_DENY) ## check dependencies with cargo-deny; `make check` does too from then on (building it takes 8 minutes)
+	@$(CARGO_DENY) --locked check licenses bans sources
+
+sbom: $(CARGO_CYCLONEDX) ## write what the binary is made of to target/sbom (CycloneDX, JSON)
+	@.ci/sbom $(CARGO_CYCLONEDX) $(TARGET)/sbom
+
+fuzz: $(CARGO_FUZZ) ## try every parser of foreign bytes for a minute each (SECONDS=60, NAME=one of them)
+	@CARGO_FUZZ=$(CARGO_FUZZ) FOLDER=$(TARGET)/fuzz fuzz/run $(or $(SECONDS),60) $(NAME)
+
+# target/tools/NAME-VERSION/bin/NAME
+$(TOOLS)/cargo-%:
+	@tool=$(notdir $@); folder=$(abspath $(dir $@)..); version=$${folder##*-}; \
+		echo "==> building $$tool $$version (once; takes minutes)"; \
+		cargo install --locked --quiet --root $$folder --target-dir $(TOOLS)/build $$tool --version $$version; \
+		rm -rf $(TOOLS)/build
 
 WRK := $(or $(shell command -v wrk),/usr/bin/wrk)
 

@@ -18,6 +18,9 @@ pub mod drain;
 pub mod end_users;
 pub mod error;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod http;
 pub mod invitations;

@@ -15,6 +15,8 @@
 pub mod accounts;
 pub mod api;
 pub mod checkout;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod handlers;
 pub mod operations;
 mod rules;

@@ -82,7 +82,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> BillingSettings {
     }
 }
 
-fn secrets(text: &Secret<String>) -> Result<Vec<Secret<String>>, Wrong> {
+pub(super) fn secrets(text: &Secret<String>) -> Result<Vec<Secret<String>>, Wrong> {
     let items = text.expose().split(',').map(str::trim).filter(|item| !item.is_empty());
     items
         .map(|item| match webhook_secret_problem(item) {
@@ -95,7 +95,7 @@ fn secrets(text: &Secret<String>) -> Result<Vec<Secret<String>>, Wrong> {
         .collect()
 }
 
-fn api_base(text: &str) -> Result<String, Wrong> {
+pub(super) fn api_base(text: &str) -> Result<String, Wrong> {
     let url: Url = network::safe_url(text)?;
     if url.query().is_some() {
         return Err(Wrong::new("has a query", "set an address such as https://api.stripe.com"));

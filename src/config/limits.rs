@@ -45,7 +45,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mode: Mode) -> LimitSettings {
 }
 
 /// `on`, `off`, or single limits that differ from what holds without the setting.
-fn rates(text: &str, quotas: Quotas) -> Result<Quotas, Wrong> {
+pub(super) fn rates(text: &str, quotas: Quotas) -> Result<Quotas, Wrong> {
     match text {
         "on" => return Ok(Quotas::default()),
         "off" => return Ok(Quotas::OFF),

@@ -56,9 +56,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<MailSettings> {
     Some(MailSettings { host, port, security, credentials, from: from? })
 }
 
-type Server = (String, u16, MailSecurity, Option<(Secret<String>, Secret<String>)>);
+pub(super) type Server = (String, u16, MailSecurity, Option<(Secret<String>, Secret<String>)>);
 
-fn server(text: &str) -> Result<Server, Wrong> {
+pub(super) fn server(text: &str) -> Result<Server, Wrong> {
     let example = "set an address such as smtps://user:password@mail.example.com";
     let url = Url::parse(text).map_err(|_| Wrong::new("is not a URL", example))?;
     let host = url.host_str().filter(|host| !host.is_empty());

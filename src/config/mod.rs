@@ -9,6 +9,8 @@ pub mod backup;
 pub mod billing;
 mod clients;
 mod dev_secrets;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod keys;
 pub mod limits;
 pub mod mail;

@@ -10,6 +10,8 @@
 //! goes on from a cursor misses nothing and sees nothing twice, also while writes go on.
 
 pub mod api;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod handlers;
 mod rules;
 mod stream;

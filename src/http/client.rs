@@ -164,7 +164,7 @@ fn presented(request: &HttpRequest, params: &Params) -> Result<Credentials, Erro
 }
 
 /// RFC 7617, with both halves form-urlencoded inside (RFC 6749, section 2.3.1).
-fn basic(header: &str) -> Option<(String, String)> {
+pub(super) fn basic(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -41,12 +41,12 @@ struct Header {
 }
 
 #[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) sub: String,
     #[serde(deserialize_with = "one_or_many")]
     aud: Vec<String>,
-    exp: i64,
+    pub(super) exp: i64,
     jti: String,
     #[serde(default)]
     iat: Option<i64>,
@@ -139,7 +139,7 @@ fn is_for_us(app: &App, aud: &[String]) -> bool {
             .any(|path| aud.strip_prefix(base.as_str()) == Some(*path))
 }
 
-fn check_times(claims: &Claims, now: i64) -> Result<(), &'static str> {
+pub(super) fn check_times(claims: &Claims, now: i64) -> Result<(), &'static str> {
     if claims.exp <= now {
         return Err("The client_assertion expired.");
     }
@@ -154,7 +154,7 @@ fn check_times(claims: &Claims, now: i64) -> Result<(), &'static str> {
 
 /// The claims of an assertion that one of the registered keys signed, and that key's thumbprint. What the header says
 /// about where to find a key (`jku`, `x5u`, `jwk`) is never looked at.
-fn verify(jwks: Option<&Value>, text: &str) -> Option<(Claims, String)> {
+pub(super) fn verify(jwks: Option<&Value>, text: &str) -> Option<(Claims, String)> {
     let header: Header = serde_json::from_slice(&decoded(text, 0)?).ok()?;
     // RFC 7515, section 4.1.11: what must be understood and is not.
     if header.crit.is_some() || !ALGORITHMS.contains(&header.alg.as_str()) {

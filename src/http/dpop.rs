@@ -38,8 +38,8 @@ struct Header {
 }
 
 #[derive(Deserialize)]
-struct Claims {
-    jti: String,
+pub(super) struct Claims {
+    pub(super) jti: String,
     htm: String,
     htu: String,
     iat: i64,
@@ -168,7 +168,7 @@ pub fn proved_key(
 }
 
 /// The claims of a proof that the key in its header signed, and that key's thumbprint.
-fn read(text: &str) -> Option<(Claims, String)> {
+pub(super) fn read(text: &str) -> Option<(Claims, String)> {
     let header = URL_SAFE_NO_PAD.decode(text.split('.').next()?).ok()?;
     let header: Header = serde_json::from_slice(&header).ok()?;
     if header.typ != "dpop+jwt" || header.crit.is_some() || !ALGORITHMS.contains(&header.alg.as_str()) {

@@ -37,11 +37,11 @@ impl Params {
         Self::from_pairs(url::form_urlencoded::parse(query.as_bytes()).into_owned())
     }
 
-    fn from_form(body: &[u8]) -> Result<Self, Error> {
+    pub(super) fn from_form(body: &[u8]) -> Result<Self, Error> {
         Self::from_pairs(url::form_urlencoded::parse(body).into_owned())
     }
 
-    fn from_json(body: &[u8]) -> Result<Self, Error> {
+    pub(super) fn from_json(body: &[u8]) -> Result<Self, Error> {
         // Bodiless requests with a JSON content type are common among existing clients.
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());

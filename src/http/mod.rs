@@ -20,6 +20,8 @@ pub mod dpop;
 pub mod email;
 pub mod event;
 pub mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod headers;
 pub mod input;
 pub mod invitation;

@@ -31,6 +31,8 @@ mod authorize;
 pub mod consent;
 mod departure;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod handlers;
 pub mod linking;
 pub mod par;

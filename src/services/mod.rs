@@ -15,6 +15,8 @@
 //! ```
 
 pub mod api;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod handlers;
 pub mod plans;
 mod registration;

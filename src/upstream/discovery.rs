@@ -20,7 +20,7 @@ const KEYS_AT_MOST_EVERY: Millis = 60 * 1000;
 
 /// The provider's metadata document (Discovery 1.0 section 3), as far as it is used.
 #[derive(Deserialize)]
-struct Document {
+pub(super) struct Document {
     issuer: String,
     authorization_endpoint: Url,
     token_endpoint: Url,
@@ -149,12 +149,16 @@ fn is_within(at: Millis, now: Millis, span: Millis) -> bool {
 }
 
 /// Discovery 1.0 section 4.1: a terminating slash is removed before the well-known path is appended.
-fn document_url(issuer: &str) -> Result<Url, UpstreamError> {
+pub(super) fn document_url(issuer: &str) -> Result<Url, UpstreamError> {
     let text = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
     text.parse().map_err(|_| UpstreamError::BadAnswer("issuer is not a url"))
 }
 
-fn check(kind: ProviderKind, configured: &str, document: Document) -> Result<Metadata, UpstreamError> {
+pub(super) fn check(
+    kind: ProviderKind,
+    configured: &str,
+    document: Document,
+) -> Result<Metadata, UpstreamError> {
     // Discovery 1.0 section 4.3: or anybody could speak for the issuer.
     let issuer = IssuerRule::new(kind, configured, &document.issuer)
         .ok_or(UpstreamError::BadAnswer("discovery document is of another issuer"))?;

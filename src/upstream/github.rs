@@ -24,7 +24,7 @@ pub(super) struct GitHub {
 
 /// `GET /user`.
 #[derive(Deserialize)]
-struct User {
+pub(super) struct User {
     id: u64,
     login: String,
     name: Option<String>,
@@ -33,7 +33,7 @@ struct User {
 
 /// One of `GET /user/emails`.
 #[derive(Deserialize)]
-struct Email {
+pub(super) struct Email {
     #[serde(rename = "email")]
     address: String,
     primary: bool,
@@ -112,7 +112,7 @@ impl GitHub {
         format!("{}{path}", self.api_url).parse().map_err(|_| UpstreamError::BadAnswer("not an address"))
     }
 
-    fn identity(&self, user: User, emails: Vec<Email>) -> ExternalIdentity {
+    pub(super) fn identity(&self, user: User, emails: Vec<Email>) -> ExternalIdentity {
         let (email, email_verified) = primary_email(emails);
         ExternalIdentity {
             issuer: self.issuer.clone(),

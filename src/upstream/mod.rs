@@ -11,6 +11,8 @@ pub mod address_policy;
 pub mod client;
 mod discovery;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod github;
 pub mod guarded;
 mod id_token;

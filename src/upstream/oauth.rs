@@ -51,7 +51,7 @@ pub(super) struct TokenAnswer {
 
 /// What OpenID Connect adds to a token answer (Core 1.0 section 3.1.3.3).
 #[derive(Deserialize, Serialize)]
-struct OpenIdFields {
+pub(super) struct OpenIdFields {
     id_token: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Debug for OpenIdFields {
     }
 }
 
-type Answer = StandardTokenResponse<OpenIdFields, BasicTokenType>;
+pub(super) type Answer = StandardTokenResponse<OpenIdFields, BasicTokenType>;
 type Client = oauth2::Client<
     BasicErrorResponse,
     Answer,
@@ -150,7 +150,7 @@ pub(super) async fn exchange_code(
     read(&answer)
 }
 
-fn read(answer: &Answer) -> Result<TokenAnswer, UpstreamError> {
+pub(super) fn read(answer: &Answer) -> Result<TokenAnswer, UpstreamError> {
     // RFC 6749 section 7.1: a token of a type that is not understood must not be used.
     if !answer.token_type().as_ref().eq_ignore_ascii_case("bearer") {
         return Err(UpstreamError::BadAnswer("token type is not bearer"));
@@ -193,7 +193,7 @@ fn refusal(error: RequestTokenError<UpstreamError, BasicErrorResponse>) -> Upstr
 }
 
 /// GitHub refuses with status 200 and `{"error": ...}`, which does not parse as a token answer.
-fn refusal_in(body: &[u8]) -> UpstreamError {
+pub(super) fn refusal_in(body: &[u8]) -> UpstreamError {
     #[derive(Deserialize)]
     struct ErrorOnly {
         error: String,

@@ -31,7 +31,7 @@ pub(super) struct OpenId {
 
 /// The answer of the userinfo endpoint (Core 1.0 section 5.3.2), as far as it is used.
 #[derive(Deserialize)]
-struct UserInfo {
+pub(super) struct UserInfo {
     sub: String,
     email: Option<String>,
     email_verified: Option<Value>,
@@ -196,7 +196,7 @@ async fn complete(
     merge(claims, info)
 }
 
-fn merge(mut claims: Claims, info: UserInfo) -> Result<Claims, UpstreamError> {
+pub(super) fn merge(mut claims: Claims, info: UserInfo) -> Result<Claims, UpstreamError> {
     // Core 1.0 section 5.3.2: or a token for somebody else's account could be substituted.
     if info.sub != claims.sub {
         return Err(UpstreamError::BadAnswer("userinfo is about another subject"));
@@ -210,7 +210,7 @@ fn merge(mut claims: Claims, info: UserInfo) -> Result<Claims, UpstreamError> {
     Ok(claims)
 }
 
-fn identity(kind: ProviderKind, claims: Claims) -> ExternalIdentity {
+pub(super) fn identity(kind: ProviderKind, claims: Claims) -> ExternalIdentity {
     let vouched = is_email_vouched_for(kind, &claims);
     let email = usable_email(claims.email);
     ExternalIdentity {

@@ -142,7 +142,7 @@ fn request(
 }
 
 /// RFC 7009 section 2.2: 200 also for a token that is not good any more. Google says `invalid_token` then.
-fn judge(response: &HttpResponse) -> Result<(), UpstreamError> {
+pub(super) fn judge(response: &HttpResponse) -> Result<(), UpstreamError> {
     #[derive(Deserialize)]
     struct Refusal {
         error: String,

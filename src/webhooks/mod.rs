@@ -17,6 +17,8 @@
 
 pub mod api;
 pub mod deliveries;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod handlers;
 mod rules;
 mod view;

@@ -32,11 +32,14 @@ pub fn file_name(now: Millis, sealed: bool) -> String {
 }
 
 /// When the backup with this name was made; none for any other name.
-pub(crate) fn made_at(name: &str) -> Option<Millis> {
+#[must_use]
+pub fn made_at(name: &str) -> Option<Millis> {
     let rest = name.strip_prefix(PREFIX)?;
     let stamp = rest.strip_suffix(PLAIN).or_else(|| rest.strip_suffix(SEALED))?;
     let moment = PrimitiveDateTime::parse(stamp, STAMP).ok()?;
-    Some(moment.assume_utc().unix_timestamp() * 1000)
+    let at = moment.assume_utc().unix_timestamp() * 1000;
+    // Written as we write it, and not `+2026...`: only what is ours is ever cleared away.
+    [false, true].into_iter().any(|sealed| file_name(at, sealed) == name).then_some(at)
 }
 
 /// The name of a file while it is written: hidden, and not one that looks like a backup.

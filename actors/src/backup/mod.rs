@@ -26,6 +26,13 @@ pub use keeper::BackupPlan;
 pub use restore::{Restored, restore};
 pub use sealing::{BackupKey, is_sealed};
 
+/// What reads bytes from outside, for the fuzz targets alone.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::files::made_at;
+    pub use super::sealing::{open, seal};
+}
+
 pub(crate) use files::beside;
 use files::{Partial, hidden, length, sync_folder};
 

@@ -29,7 +29,7 @@ pub fn is_sealed(beginning: &[u8]) -> bool {
 }
 
 /// Seals everything that `plain` yields into `sealed`.
-pub(crate) fn seal(key: &BackupKey, plain: &mut dyn Read, sealed: &mut dyn Write) -> io::Result<()> {
+pub fn seal(key: &BackupKey, plain: &mut dyn Read, sealed: &mut dyn Write) -> io::Result<()> {
     let mut salt = [0; SALT];
     SystemRandom::new().fill(&mut salt).map_err(|_| io::Error::other("no randomness"))?;
     sealed.write_all(MAGIC)?;
@@ -51,7 +51,7 @@ pub(crate) fn seal(key: &BackupKey, plain: &mut dyn Read, sealed: &mut dyn Write
 }
 
 /// Opens what [`seal`] wrote. On an error `plain` may hold the beginning, which must not be used.
-pub(crate) fn open(key: &BackupKey, sealed: &mut dyn Read, plain: &mut dyn Write) -> io::Result<()> {
+pub fn open(key: &BackupKey, sealed: &mut dyn Read, plain: &mut dyn Write) -> io::Result<()> {
     let mut head = [0; MAGIC.len() + SALT];
     sealed.read_exact(&mut head)?;
     let (magic, salt) = head.split_at(MAGIC.len());

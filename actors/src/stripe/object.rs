@@ -20,11 +20,13 @@ where
 
 /// A reference that may be expanded: an id, or the object with its id.
 fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
+    let id = match Value::deserialize(deserializer)? {
         Value::String(id) => Some(id),
         Value::Object(members) => members.get("id").and_then(Value::as_str).map(ToOwned::to_owned),
         _ => None,
-    })
+    };
+    // The empty text names nothing: as a customer it would have strangers wait for one another.
+    Ok(id.filter(|id| !id.is_empty()))
 }
 
 /// Metadata: text values only. A number or an object where an id should be is as good as nothing.

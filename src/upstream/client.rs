@@ -15,6 +15,7 @@ use actix_web::rt::time::timeout;
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
+use oauth2::http::uri::Authority;
 use oauth2::http::{HeaderMap, Method, Request, Response, header};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
@@ -156,7 +157,7 @@ impl HttpClient {
 
     /// Waits for a place at the host. None when places are not given out any more, which never happens.
     async fn place_at(&self, uri: &oauth2::http::Uri) -> Option<OwnedSemaphorePermit> {
-        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let host = uri.authority().map_or("", Authority::as_str);
         let places = {
             let mut hosts = self.0.hosts.borrow_mut();
             if hosts.len() >= HOSTS {
@@ -320,7 +321,7 @@ mod tests {
         let silent: Url = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
         let client = HttpClient::with_limits(SHORT);
         let hanging = futures_util::future::join_all(
-            (0..AT_ONCE + 1).map(|_| client.get_json::<serde_json::Value>(&silent, None)),
+            (0..=AT_ONCE).map(|_| client.get_json::<serde_json::Value>(&silent, None)),
         );
         let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}", "");
         let other = client.get_json::<serde_json::Value>(&url, None);

@@ -19,18 +19,19 @@ export const LOG = 'off,gatehouse::server=info';
 const residentMegabytes = (server) => Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
 
 /**
- * Offers `times` as many device codes as the disk can take, and reads beside them at `readRate`. Returns figures.
+ * Offers `times` as many device codes as the disk can take, over `most` connections, and reads beside them at `readRate`.
+ * Returns figures.
  * @param {import('../lib/gatehouse.mjs').Gatehouse} server
  * @param {import('../lib/faulty-disk.mjs').FaultyDisk} disk
  */
-export async function overload(server, disk, { times, seconds, syncMillis, readRate = 200 }) {
+export async function overload(server, disk, { times, seconds, syncMillis, readRate = 200, most = 8_000 }) {
   const { access } = await signIn(server, 'dev', { email: 'ada@example.test' });
   const capacity = WRITES_PER_SYNC / (syncMillis / 1000);
   const memory = [];
   const before = residentMegabytes(server);
   disk.fail({ syncMillis });
   const [writes, reads] = await Promise.all([
-    openLoop({ port: server.port, message: deviceCodeRequest(CLI.clientId), rate: capacity * times, seconds, each: () => memory.push(residentMegabytes(server)) }),
+    openLoop({ port: server.port, message: deviceCodeRequest(CLI.clientId), rate: capacity * times, seconds, most, each: () => memory.push(residentMegabytes(server)) }),
     openLoop({ port: server.port, message: userRequest(access), rate: readRate, seconds }),
   ]);
   // The load is over: from now on somebody new is served as if nothing had been.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::App as ActixApp;
 use actix_web::dev::ServerHandle;
@@ -26,6 +27,7 @@ use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
 use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -60,6 +62,8 @@ use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 use crate::vault::{self, Vault};
 
+/// How long the end of a stop may take, after requests are finished. A disk that hangs would hold it up for ever.
+const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -121,6 +125,9 @@ pub enum RunError {
     /// A vital actor died; the process drained and should be started again.
     #[error("the {0} died")]
     ActorDied(&'static str),
+    /// The disk hangs: what was not answered yet is not written.
+    #[error("the disk did not take the last writes in time; everything that was answered is on it")]
+    NotFlushed,
     /// The listening side failed.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
@@ -193,7 +200,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
             edge::capacity(config.limits.connections),
             config.limits.connections_of_address,
         ),
-        used_proofs: UsedProofs::since(clock.now()),
+        used_proofs: UsedProofs::default(),
         stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
@@ -434,11 +441,14 @@ impl Running {
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
-        app.last_used.flush(&app.store).await;
         if let Some(scrapers) = scrapers {
             scrapers.stop(false).await;
         }
-        actors.stop().await;
+        let flush = async {
+            app.last_used.flush(&app.store).await;
+            actors.stop().await;
+        };
+        timeout(LONGEST_FLUSH, flush).await.map_err(|_| RunError::NotFlushed)?;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))
     }

@@ -216,13 +216,8 @@ fn json_line(time: &str, record: &Record<'_>) -> String {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let object = JsonLine {
-        time,
-        level,
-        target: record.target(),
-        message: &text_of(record.args()),
-        fields: fields.0,
-    };
+    let object =
+        JsonLine { time, level, target: record.target(), message: &text_of(record.args()), fields: fields.0 };
     let mut line = String::new();
     // JSON escapes line breaks and most of what steers a terminal; the rest is escaped here, in JSON's own way.
     for letter in serde_json::to_string(&object).unwrap_or_default().chars() {

@@ -1,6 +1,5 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
+use crate::writer_state::WriterState;
 
 /// How long a request waits for a place before it is told to come back.
 const ADMISSION_BUDGET: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ pub struct Store {
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
-    pub(crate) writes_failing: Arc<AtomicBool>,
+    pub(crate) writer_state: Arc<WriterState>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) meters: Meters,
 }
@@ -192,7 +192,7 @@ impl Store {
                 ("fast_read_places_taken", taken(READ_PERMITS, &self.fast.permits)),
                 ("report_read_places", READ_PERMITS as u64),
                 ("report_read_places_taken", taken(READ_PERMITS, &self.report.permits)),
-                ("writes_failing", u64::from(self.writes_failing())),
+                ("writes_failing", u64::from(self.writes_failing() || self.writes_hang())),
             ],
         }
     }
@@ -212,7 +212,13 @@ impl Store {
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.
     #[must_use]
     pub fn writes_failing(&self) -> bool {
-        self.writes_failing.load(Ordering::Relaxed)
+        self.writer_state.is_failing()
+    }
+
+    /// Whether the disk has kept the writer for so long that it must be taken to hang.
+    #[must_use]
+    pub fn writes_hang(&self) -> bool {
+        self.writer_state.is_hanging()
     }
 
     /// The name of a vital actor that died, if one did: the process is on its way out.

@@ -6,7 +6,6 @@
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Handler, Message, SyncContext};
@@ -20,6 +19,7 @@ use crate::guard::DeathBell;
 use crate::memory::Freshness;
 use crate::message::WriteOp;
 use crate::meters::WriterMeters;
+use crate::writer_state::WriterState;
 
 /// What became of an operation inside its savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +100,7 @@ pub(crate) struct Writer {
     pub(crate) connection: Option<WriteConnection>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) bell: DeathBell,
-    /// Set while the engine or the disk refuses writes; cleared by the next commit.
-    pub(crate) failing: Arc<AtomicBool>,
+    pub(crate) state: Arc<WriterState>,
     /// Where news of a commit are put up.
     pub(crate) bulletin: Bulletin,
     /// Where changes are told of, for what is kept in memory.
@@ -119,11 +118,14 @@ impl Handler<Job> for Writer {
     fn handle(&mut self, job: Job, _ctx: &mut Self::Context) -> Self::Result {
         // Panics of operations are caught one by one; anything that gets this far is a defect of the writer
         // itself, and SyncArbiter would silently lose the thread.
-        catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
+        self.state.begin();
+        let done = catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
             self.connection = None;
             self.bell.ring("writer");
             Err(StoreError::Panicked)
-        })
+        });
+        self.state.end();
+        done
     }
 }
 
@@ -169,7 +171,7 @@ impl Writer {
                 fail(&mut batch, &error);
             }
         }
-        self.failing.store(failing, Ordering::Relaxed);
+        self.state.committed(failing);
         for op in batch {
             op.answer();
         }

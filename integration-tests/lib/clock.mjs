@@ -29,9 +29,9 @@ export class FakeClock {
     };
   }
 
-  /** From now on the service believes that it is this many seconds later than it is. */
+  /** From now on the service believes that it is this many seconds later than it is; earlier when it is negative. */
   set(secondsAhead) {
-    writeFileSync(`${this.#file}.new`, `+${secondsAhead}s\n`);
+    writeFileSync(`${this.#file}.new`, `${secondsAhead < 0 ? '' : '+'}${secondsAhead}s\n`);
     renameSync(`${this.#file}.new`, this.#file); // a reader sees the old offset or the new one
   }
 }

@@ -131,7 +131,7 @@ keys! {
     BACKUP_KEY: secret, "backups are not encrypted",
         "Encrypts backups: base64 of 32 bytes. Keep it where neither the backups nor the database are.";
     STRIPE_EVENT_RETENTION_DAYS: plain, "`30`",
-        "How many days Stripe's events are kept after they were applied or ignored, from 7 to 3650. Those that wait or were given up stay.";
+        "How many days Stripe's events are kept after they were applied or ignored, from 7 to 3650. Those that were given up are kept a year longer; those that wait stay.";
     METRICS_ADDR: plain, "`/metrics` is at the service's own port for who presents `METRICS_TOKEN`, and nowhere without one (dev mode: open)",
         "The address and port where alone `/metrics` is, such as `127.0.0.1:9464`. Other than loopback only with `METRICS_TOKEN`.";
     METRICS_TOKEN: secret, "none",

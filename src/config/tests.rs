@@ -119,7 +119,9 @@ fn every_problem_is_reported_at_once_and_no_secret_with_it() {
 
 #[test]
 fn a_certificate_comes_with_its_key_and_with_https() {
-    let of = |more| wrong(&production(more), Mode::Production);
+    fn of(more: &[(&str, &str)]) -> Vec<String> {
+        wrong(&production(more), Mode::Production)
+    }
     let (certificate, key) = (("TLS_CERT_FILE", "/absent"), ("TLS_KEY_FILE", "/absent"));
     assert_eq!(of(&[certificate]), ["TLS_KEY_FILE"]);
     assert_eq!(of(&[key]), ["TLS_CERT_FILE"]);

@@ -4,6 +4,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
 use super::sealed::Sealer;
+use super::user_codes::UserCodes;
 use crate::config::Config;
 use crate::config::secret::Secret;
 
@@ -19,8 +20,8 @@ pub struct RootKeys {
     pub refresh_tokens: hmac::Key,
     /// Knows the operator's own commands.
     pub operator: hmac::Key,
-    /// Hashes user codes: too short for a plain hash to hide them.
-    pub user_codes: hmac::Key,
+    /// Makes and reads user codes.
+    pub user_codes: UserCodes,
 }
 
 struct Length32;
@@ -50,7 +51,7 @@ impl RootKeys {
             cookies: Sealer::new(&ring("cookies")),
             refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
             operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
-            user_codes: hmac::Key::new(hmac::HMAC_SHA256, &derive("user codes")),
+            user_codes: UserCodes::new(&derive("user code permutations"), &derive("user codes")),
         }
     }
 

@@ -39,10 +39,14 @@ fn of_sign_in() -> Vec<At> {
         // The API document.
         at("/openapi.json").get(reference::document),
         at("/docs").get(reference::overview),
-        at("/docs/{topic}").get(reference::topic),
-        // Tokens.
+        // What machines call again and again: addresses are tried in this order, and patterns cost most.
         at("/auth/token").post(sessions::handlers::token),
         at("/oauth/token").post(sessions::handlers::token),
+        at("/auth/device/code").post(device::handlers::issue),
+        at("/oauth/device_authorization").post(device::handlers::issue),
+        at("/webhooks/stripe").post(billing::webhooks::of_platform),
+        at("/api/user").get(account::user).patch(account::change),
+        // Tokens.
         at("/oauth/logout").get(logout::handlers::by_query).post(logout::handlers::by_form),
         at("/oauth/logout/confirm").post(logout::handlers::confirm),
         at("/oauth/userinfo").get(tokens::handlers::userinfo).post(tokens::handlers::userinfo),
@@ -53,8 +57,6 @@ fn of_sign_in() -> Vec<At> {
         at("/api/auth/sessions").get(sessions::own::list).delete(sessions::own::end_others),
         at("/api/auth/sessions/{id}").delete(sessions::own::end_one),
         // Devices.
-        at("/auth/device/code").post(device::handlers::issue),
-        at("/oauth/device_authorization").post(device::handlers::issue),
         at("/auth/device/verify").post(device::handlers::verify),
         at("/activate").get(device::handlers::activate),
         at("/activate/confirm").get(device::handlers::confirm).post(device::handlers::decide),
@@ -70,8 +72,9 @@ fn of_sign_in() -> Vec<At> {
         at("/auth/{provider}").get(login::handlers::start),
         at("/auth/{provider}/callback").get(login::handlers::callback),
         at("/auth/{provider}/callback/{org}").get(login::handlers::callback_own),
+        // Chapters of the API document.
+        at("/docs/{topic}").get(reference::topic),
         // The signed-in user.
-        at("/api/user").get(account::user).patch(account::change),
         at("/api/provider-token/{provider}").get(provider_tokens::read),
         at("/api/user/consents").get(account::consents::list),
         at("/api/user/consents/{service_id}").delete(account::consents::withdraw),
@@ -79,7 +82,6 @@ fn of_sign_in() -> Vec<At> {
         at("/api/user/identities/{provider}").delete(account::identities::unlink),
         at("/api/user/identities/{provider}/link").post(account::identities::link),
         // Billing.
-        at("/webhooks/stripe").post(billing::webhooks::of_platform),
         at("/webhooks/stripe/{org}").post(billing::webhooks::of_organization),
         at("/internal/billing/reconcile").post(billing::operations::reconcile),
         at("/internal/billing/replay").post(billing::operations::replay),

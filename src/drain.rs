@@ -124,6 +124,7 @@ pub async fn in_good_order(
     traffic: &Traffic,
     door: &Door,
     (handle, server): (&ServerHandle, JoinHandle<io::Result<()>>),
+    signals: &mut StopSignals,
 ) {
     let course = async {
         door.close(handle).await;
@@ -132,7 +133,7 @@ pub async fn in_good_order(
     };
     tokio::select! {
         () = course => log::info!(step = "requests finished"; "stopping"),
-        _ = stop_signal() => {
+        _ = signals.next() => {
             log::warn!(step = "second signal, requests cut"; "stopping");
             // A stop that is under way takes no further orders; letting go of the server ends its workers at once.
             server.abort();
@@ -140,26 +141,51 @@ pub async fn in_good_order(
     }
 }
 
-/// Waits for the next signal that asks the process to stop, and tells its name.
-#[cfg(unix)]
-pub async fn stop_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        // Without handlers the operating system's own rules apply: the process dies at the signal.
-        _ => std::future::pending().await,
-    }
+/// The signals that ask the process to stop. Listened for before anybody can know that the process is there, so that none
+/// finds it without a listener and kills it.
+pub struct StopSignals {
+    /// None when they cannot be listened for: then the process dies at one.
+    #[cfg(unix)]
+    both: Option<[(tokio::signal::unix::Signal, &'static str); 2]>,
 }
 
-/// Waits for the next signal that asks the process to stop, and tells its name.
-#[cfg(not(unix))]
-pub async fn stop_signal() -> &'static str {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => "Ctrl-C",
-        Err(_) => std::future::pending().await,
+impl StopSignals {
+    /// Listens from now on.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let both = signal(SignalKind::terminate())
+            .and_then(|terminate| Ok([(terminate, "SIGTERM"), (signal(SignalKind::interrupt())?, "SIGINT")]));
+        Self { both: both.ok() }
+    }
+
+    /// Waits for the next one, and tells its name.
+    #[cfg(unix)]
+    pub async fn next(&mut self) -> &'static str {
+        let Some([(terminate, of_terminate), (interrupt, of_interrupt)]) = &mut self.both else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => of_terminate,
+            _ = interrupt.recv() => of_interrupt,
+        }
+    }
+
+    /// Listens from the first wait on.
+    #[cfg(not(unix))]
+    #[must_use]
+    pub fn listen() -> Self {
+        Self {}
+    }
+
+    /// Waits for the next one, and tells its name.
+    #[cfg(not(unix))]
+    pub async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

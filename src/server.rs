@@ -41,7 +41,7 @@ use crate::crypto::token::Mint;
 use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
-use crate::drain::{self, Door, Traffic};
+use crate::drain::{self, Door, StopSignals, Traffic};
 use crate::edge::certificate::Shown;
 use crate::edge::{self, certificate, renewal};
 use crate::http::connection::OwnClients;
@@ -418,7 +418,7 @@ impl Running {
 
     /// Runs until a signal asks to stop or a vital actor dies, then drains (see [`crate::drain`]) and flushes the
     /// actors. A second signal cuts it short.
-    pub async fn finished(self) -> Result<(), RunError> {
+    pub async fn finished(self, mut signals: StopSignals) -> Result<(), RunError> {
         let Self { app, server, keeper, handle, scrapers, door, actors, mail_room, bell, .. } = self;
         let mut server = server;
         let dead = tokio::select! {
@@ -426,7 +426,7 @@ impl Running {
                 flatten(outcome)?;
                 None
             }
-            signal = drain::stop_signal() => {
+            signal = signals.next() => {
                 log::info!(step = "signal", signal = signal; "stopping");
                 None
             }
@@ -436,7 +436,7 @@ impl Running {
         keeper.abort();
         app.event_streams.close();
         if !server.is_finished() {
-            drain::in_good_order(&app.traffic, &door, (&handle, server)).await;
+            drain::in_good_order(&app.traffic, &door, (&handle, server), &mut signals).await;
         }
         if let Some(mail_room) = mail_room {
             mail_room.close().await;

@@ -1,56 +1,59 @@
-//! Issues device codes in batches: up to 256 rows in one operation, never waiting more than 5 ms, not at all when idle.
+//! Issues device codes in batches: up to 256 rows in one operation, never waiting for more of them.
+//!
+//! ```text
+//! batcher there:    draws a secret -> its row joins what is gathered -> the first of a batch puts it into the line
+//! writer:           takes all that was gathered until then -> rows -> COMMIT -> each row's id, to its request
+//! batcher there:    the user code that follows from the id
+//! ```
 
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
-    ResponseFuture, SpawnHandle, WrapFuture,
-};
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::commit_queue::{CommitQueue, Flush, Stop};
-use crate::data::device_codes::{InsertDeviceCodes, NewDeviceCode};
+use crate::clock::Millis;
+use crate::data::device_codes::{DeviceCodeRow, InsertDeviceCodes, NewDeviceCode};
+use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
-use crate::guard::{DeathBell, Vital};
-use crate::message::{Observe, Snapshot, Write};
+use crate::line::Line;
+use crate::message::Snapshot;
+use crate::store::WRITE_PERMITS;
+use crate::writer::{QueuedWrite, Verdict, attempt};
 
 const MAX_BATCH: usize = 256;
-const MAX_WAIT: Duration = Duration::from_millis(5);
-/// A user code that is taken is drawn again this often. With 20^8 codes even one collision is rare.
-const MAX_TRIES: u8 = 3;
 
-/// A fresh pair of codes: what the terminal gets and what the database keeps.
+/// A fresh secret: what the terminal gets and what the database keeps.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MintedDeviceCode {
     /// The secret half of the device code; the row's id goes in front of it.
     pub secret: [u8; 32],
     /// SHA-256 of `secret`.
     pub secret_hash: [u8; 32],
-    /// What the user types, without the dash.
-    pub user_code: String,
-    /// Keyed hash of `user_code`.
-    pub user_code_hash: [u8; 16],
 }
 
 impl fmt::Debug for MintedDeviceCode {
-    /// The codes are secrets.
+    /// It is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MintedDeviceCode").finish_non_exhaustive()
     }
 }
 
-/// Draws codes. A port: randomness and keys live on the other side of the wall.
+/// Makes codes. A port: randomness and keys live on the other side of the wall.
 pub trait DeviceCodeMint: Send + Sync + 'static {
-    /// A fresh pair of codes.
+    /// A fresh secret.
     fn mint(&self) -> MintedDeviceCode;
+
+    /// What the user types for the row `id` that was made at `created_at`, without the dash. It follows from them, so it
+    /// is not kept.
+    fn user_code(&self, id: i64, created_at: Millis) -> String;
 }
 
 /// Asks for one device code (RFC 8628, section 3.1).
 #[derive(Debug, Clone)]
 pub struct IssueDeviceCode {
-    /// All of the row but its secrets.
+    /// All of the row but its secret.
     pub code: NewDeviceCode,
 }
 
@@ -82,114 +85,97 @@ impl Message for Issue {
     type Result = Result<IssuedDeviceCode, StoreError>;
 }
 
+/// A row that is asked for, with the way back and the admission.
 struct Request {
-    code: NewDeviceCode,
-    minted: MintedDeviceCode,
-    tries: u8,
-    _permit: OwnedSemaphorePermit,
-    reply: oneshot::Sender<Result<IssuedDeviceCode, StoreError>>,
+    row: DeviceCodeRow,
+    permit: OwnedSemaphorePermit,
+    reply: Reply,
 }
 
-/// The async actor that gathers requests.
+type Reply = oneshot::Sender<Result<i64, StoreError>>;
+
+thread_local! {
+    /// The batchers of this thread; one, unless several stores are open.
+    static HERE: RefCell<Vec<(usize, Addr<DeviceCodeBatcher>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The actor at which requests for device codes gather. There is one on each thread that asks, so that asking is no
+/// hand-over to another; all fill the same batch.
+#[derive(Clone)]
 pub(crate) struct DeviceCodeBatcher {
-    queue: Addr<CommitQueue>,
+    line: Arc<Line>,
     mint: Arc<dyn DeviceCodeMint>,
+    gathered: Arc<Mutex<Gathered>>,
+}
+
+#[derive(Default)]
+struct Gathered {
     waiting: Vec<Request>,
-    in_flight: usize,
-    timer: Option<SpawnHandle>,
-    flushed: Vec<oneshot::Sender<()>>,
-    issued: u64,
+    /// Batches in the line that have not taken their rows yet: always enough for all that wait.
+    called: usize,
     batches: u64,
-    collisions: u64,
-    _vital: Vital,
+    issued: u64,
 }
 
 impl DeviceCodeBatcher {
-    pub(crate) fn new(queue: Addr<CommitQueue>, mint: Arc<dyn DeviceCodeMint>, bell: &DeathBell) -> Self {
-        Self {
-            queue,
-            mint,
-            waiting: Vec::new(),
-            in_flight: 0,
-            timer: None,
-            flushed: Vec::new(),
-            issued: 0,
-            batches: 0,
-            collisions: 0,
-            _vital: Vital::new("device code batcher", bell),
-        }
+    pub(crate) fn new(line: Arc<Line>, mint: Arc<dyn DeviceCodeMint>) -> Self {
+        Self { line, mint, gathered: Arc::default() }
     }
 
-    /// Idle or full: ship now. Otherwise the commit in flight or the timer will.
-    fn ship_or_wait(&mut self, ctx: &mut Context<Self>) {
-        if self.in_flight == 0 || self.waiting.len() >= MAX_BATCH {
-            self.ship(ctx);
-        } else if self.timer.is_none() {
-            self.timer = Some(ctx.run_later(MAX_WAIT, |actor, ctx| {
-                actor.timer = None;
-                actor.ship(ctx);
-            }));
-        }
-    }
-
-    fn ship(&mut self, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
-        if self.waiting.is_empty() {
-            return self.tell_flushed();
-        }
-        let rest = self.waiting.split_off(self.waiting.len().min(MAX_BATCH));
-        let batch = std::mem::replace(&mut self.waiting, rest);
-        let rows = batch.iter().map(|request| request.code.row(&request.minted)).collect();
-        self.in_flight += 1;
-        self.batches += 1;
-        let done =
-            self.queue.send(Write { change: InsertDeviceCodes { rows }, permit: None }).into_actor(self).map(
-                |outcome, actor, ctx| {
-                    actor.in_flight -= 1;
-                    actor.answer(batch, outcome.unwrap_or(Err(OpError::Store(StoreError::Closed))));
-                    actor.ship(ctx);
-                },
-            );
-        ctx.spawn(done);
-    }
-
-    fn answer(&mut self, batch: Vec<Request>, outcome: Result<Vec<Option<i64>>, OpError<()>>) {
-        let ids = match outcome {
-            Ok(ids) => ids,
-            Err(error) => {
-                let error = match error {
-                    OpError::Store(error) => error,
-                    OpError::Refused(()) => StoreError::Failed("insert refused".to_owned()),
-                };
-                for request in batch {
-                    let _ = request.reply.send(Err(error.clone()));
-                }
-                return;
+    /// The one of this thread, started when it is first asked.
+    pub(crate) fn here(&self) -> Addr<Self> {
+        let store = Arc::as_ptr(&self.gathered) as usize;
+        HERE.with_borrow_mut(|here| {
+            here.retain(|(_, batcher)| batcher.connected());
+            if let Some((_, batcher)) = here.iter().find(|(of, _)| *of == store) {
+                return batcher.clone();
             }
-        };
-        for (mut request, id) in batch.into_iter().zip(ids) {
-            if let Some(id) = id {
-                self.issued += 1;
-                let MintedDeviceCode { secret, user_code, .. } = request.minted;
-                let _ = request.reply.send(Ok(IssuedDeviceCode { id, secret, user_code }));
-            } else if request.tries >= MAX_TRIES {
-                let _ = request.reply.send(Err(StoreError::Busy));
-            } else {
-                self.collisions += 1;
-                request.minted = self.mint.mint();
-                request.tries += 1;
-                self.waiting.push(request);
-            }
+            let batcher = self.clone().start();
+            here.push((store, batcher.clone()));
+            batcher
+        })
+    }
+
+    fn put(&self, request: Request) {
+        let mut gathered = self.lock();
+        gathered.waiting.push(request);
+        if gathered.called * MAX_BATCH < gathered.waiting.len() {
+            gathered.called += 1;
+            gathered.batches += 1;
+            drop(gathered);
+            self.line.put(Box::new(Batch { batcher: self.clone(), taken: None, answer: Ok(Vec::new()) }));
         }
     }
 
-    fn tell_flushed(&mut self) {
-        if self.in_flight == 0 {
-            for flushed in self.flushed.drain(..) {
-                let _ = flushed.send(());
-            }
+    fn take(&self) -> Taken {
+        let mut gathered = self.lock();
+        gathered.called = gathered.called.saturating_sub(1);
+        let count = gathered.waiting.len().min(MAX_BATCH);
+        let rest = gathered.waiting.split_off(count);
+        let requests = std::mem::replace(&mut gathered.waiting, rest);
+        drop(gathered);
+        let (mut rows, mut ways_back) =
+            (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
+        for Request { row, permit, reply } in requests {
+            rows.push(row);
+            ways_back.push((reply, permit));
+        }
+        Taken { insert: InsertDeviceCodes { rows }, ways_back }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let gathered = self.lock();
+        Snapshot {
+            actor: "device_code_batcher",
+            figures: vec![
+                ("waiting", gathered.waiting.len() as u64),
+                ("batches", gathered.batches),
+                ("issued", gathered.issued),
+            ],
         }
     }
 }
@@ -198,55 +184,79 @@ impl Actor for DeviceCodeBatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAX_BATCH * 16);
+        // Admission is the store's; the mailbox only has to be large enough never to matter.
+        ctx.set_mailbox_capacity(WRITE_PERMITS);
     }
 }
 
 impl Handler<Issue> for DeviceCodeBatcher {
     type Result = ResponseFuture<Result<IssuedDeviceCode, StoreError>>;
 
-    fn handle(&mut self, Issue { request, permit }: Issue, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Issue { request, permit }: Issue, _ctx: &mut Self::Context) -> Self::Result {
+        let (IssueDeviceCode { code }, minted) = (request, self.mint.mint());
+        let created_at = code.now;
         let (reply, answer) = oneshot::channel();
-        let minted = self.mint.mint();
-        self.waiting.push(Request { code: request.code, minted, tries: 1, _permit: permit, reply });
-        self.ship_or_wait(ctx);
-        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
-    }
-}
-
-impl Handler<Flush> for DeviceCodeBatcher {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Flush, ctx: &mut Self::Context) -> Self::Result {
-        let (reply, answer) = oneshot::channel();
-        self.flushed.push(reply);
-        self.ship(ctx);
+        self.put(Request { row: DeviceCodeRow { code, secret_hash: minted.secret_hash }, permit, reply });
+        let mint = Arc::clone(&self.mint);
         Box::pin(async move {
-            let _ = answer.await;
+            let id = answer.await.unwrap_or(Err(StoreError::Closed))?;
+            Ok(IssuedDeviceCode { id, secret: minted.secret, user_code: mint.user_code(id, created_at) })
         })
     }
 }
 
-impl Handler<Observe> for DeviceCodeBatcher {
-    type Result = MessageResult<Observe>;
+/// A batch in the line. It takes its rows when it is written, so that nobody who came meanwhile waits for the next one.
+struct Batch {
+    batcher: DeviceCodeBatcher,
+    taken: Option<Taken>,
+    answer: Result<Vec<i64>, OpError<()>>,
+}
 
-    fn handle(&mut self, _: Observe, _ctx: &mut Self::Context) -> Self::Result {
-        MessageResult(Snapshot {
-            actor: "device_code_batcher",
-            figures: vec![
-                ("waiting", self.waiting.len() as u64),
-                ("batches", self.batches),
-                ("issued", self.issued),
-                ("collisions", self.collisions),
-            ],
-        })
+struct Taken {
+    insert: InsertDeviceCodes,
+    ways_back: Vec<(Reply, OwnedSemaphorePermit)>,
+}
+
+impl QueuedWrite for Batch {
+    fn apply(&mut self, tx: &mut WriteTx<'_>) -> Verdict {
+        let taken = self.taken.get_or_insert_with(|| self.batcher.take());
+        self.answer = attempt(&taken.insert, tx);
+        Verdict::on(&self.answer)
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.answer = Err(OpError::Store(error));
+    }
+
+    fn answer(mut self: Box<Self>) {
+        // What failed before it was its turn has taken nothing yet.
+        let taken = self.taken.get_or_insert_with(|| self.batcher.take());
+        let ways_back = std::mem::take(&mut taken.ways_back);
+        match std::mem::replace(&mut self.answer, Ok(Vec::new())) {
+            Ok(ids) => {
+                self.batcher.lock().issued += ids.len() as u64;
+                for ((reply, _permit), id) in ways_back.into_iter().zip(ids) {
+                    let _ = reply.send(Ok(id));
+                }
+            }
+            Err(error) => {
+                let error = match error {
+                    OpError::Store(error) => error,
+                    OpError::Refused(()) => StoreError::Failed("insert refused".to_owned()),
+                };
+                for (reply, _permit) in ways_back {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
     }
 }
 
-impl Handler<Stop> for DeviceCodeBatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        ctx.stop();
+impl Drop for Batch {
+    /// A batch that never is written lets go of its requests, which tells their callers.
+    fn drop(&mut self) {
+        if self.taken.is_none() {
+            drop(self.batcher.take());
+        }
     }
 }

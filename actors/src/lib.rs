@@ -2,7 +2,7 @@
 //!
 //! A handler holds a [`store::Store`] and knows two verbs: [`store::Store::read`] and [`store::Store::write`].
 //! Questions and changes are plain structs in [`data`], each next to its SQL. All changes flow through one
-//! [`commit_queue`] to one [`writer`] thread, and an answer exists only after COMMIT.
+//! [`line`] to one [`writer`] thread, and an answer exists only after COMMIT.
 
 pub mod backup;
 pub mod bulletin;
@@ -15,6 +15,7 @@ pub mod error;
 pub mod faults;
 pub mod guard;
 pub mod housekeeper;
+pub(crate) mod line;
 pub mod memory;
 pub mod message;
 pub mod meters;

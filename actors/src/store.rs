@@ -1,5 +1,6 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,19 +12,20 @@ use tokio::time::timeout;
 
 use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
-use crate::commit_queue::{CommitQueue, Look};
+use crate::commit_queue::CommitQueue;
 use crate::data::stripe_inbox::Replay;
 use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
+use crate::line::Line;
 use crate::memory::{Lease, Memory, Recall};
-use crate::message::{Lane, Observe, ReadOp, Snapshot, Write, WriteOp};
+use crate::message::{Lane, Observe, ReadOp, Snapshot, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
 use crate::reader::{Questions, Reader};
 use crate::resealer::Resealer;
-use crate::stripe_event_actor::{Again, Nudge, Reconcile, ReconcileReport, StripeEventActor};
+use crate::stripe_event_actor::{Again, Nudge, Nudged, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer_state::WriterState;
@@ -68,8 +70,9 @@ pub struct Store {
     pub(crate) fast: ReadLane,
     pub(crate) report: ReadLane,
     pub(crate) queue: Addr<CommitQueue>,
+    pub(crate) line: Arc<Line>,
     pub(crate) write_permits: Arc<Semaphore>,
-    pub(crate) batcher: Addr<DeviceCodeBatcher>,
+    pub(crate) batcher: DeviceCodeBatcher,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
@@ -79,6 +82,7 @@ pub struct Store {
     /// Set once it is known what is sealed how.
     pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
+    pub(crate) stripe_nudged: Nudged,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
@@ -106,11 +110,16 @@ impl Store {
         let (shelf, freshness) = (Q::shelf(&self.memory), &self.memory.freshness);
         let lease = freshness.lease();
         if lease != Lease::Good && freshness.begin_look() {
-            let (queue, freshness) = (self.queue.clone(), Arc::clone(freshness));
-            actix::spawn(async move {
-                let _ = queue.send(Look).await;
-                freshness.end_look();
-            });
+            match self.line.look() {
+                None => freshness.end_look(),
+                Some(looked) => {
+                    let freshness = Arc::clone(freshness);
+                    actix::spawn(async move {
+                        let _ = looked.await;
+                        freshness.end_look();
+                    });
+                }
+            }
         }
         if lease != Lease::Over
             && let Some(answer) = shelf.find(&question, freshness)
@@ -133,13 +142,13 @@ impl Store {
     /// [`OpError::Refused`] with the operation's own reason, or [`OpError::Store`].
     pub async fn write<C: WriteOp>(&self, change: C) -> Result<C::Output, OpError<C::Refused>> {
         let permit = Some(admit(&self.write_permits, &self.meters.writes_refused).await?);
-        self.queue.send(Write { change, permit }).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
+        self.line.write(change, permit).await.unwrap_or(Err(OpError::Store(StoreError::Closed)))
     }
 
     /// Issues one device code, durable when answered.
     pub async fn issue_device_code(&self, request: IssueDeviceCode) -> Result<IssuedDeviceCode, StoreError> {
         let permit = admit(&self.write_permits, &self.meters.writes_refused).await?;
-        self.batcher.send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
+        self.batcher.here().send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Sweeps out what is over now rather than within the minute, and returns when that is done.
@@ -149,7 +158,9 @@ impl Store {
 
     /// Says that an event of Stripe's was stored. When the actor is too busy to hear, it finds it by itself.
     pub fn nudge_stripe(&self) {
-        let _ = self.stripe.try_send(Nudge);
+        if !self.stripe_nudged.swap(true, Ordering::SeqCst) && self.stripe.try_send(Nudge).is_err() {
+            self.stripe_nudged.store(false, Ordering::SeqCst);
+        }
     }
 
     /// Compares every live subscription with Stripe and repairs what differs.
@@ -165,9 +176,8 @@ impl Store {
     /// What every actor tells about itself, and how much room there is. An actor that does not answer in time is missing
     /// from the list.
     pub async fn observe(&self) -> Vec<Snapshot> {
-        let (queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper) = futures_util::join!(
+        let (queue, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper) = futures_util::join!(
             ask(&self.queue),
-            ask(&self.batcher),
             ask(&self.checkpointer),
             ask(&self.housekeeper),
             ask(&self.outbox),
@@ -176,6 +186,7 @@ impl Store {
             ask_if_there(&self.resealer),
             ask_if_there(&self.backup_keeper)
         );
+        let batcher = Some(self.batcher.snapshot());
         let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper];
         actors.into_iter().flatten().chain([self.room()]).collect()
     }

@@ -15,6 +15,7 @@ mod reconcile;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -107,9 +108,13 @@ impl Worker {
     }
 }
 
+/// Whether the actor was told of events that it has not begun to look for: then nobody has to tell it again.
+pub(crate) type Nudged = Arc<AtomicBool>;
+
 /// The async actor.
 pub(crate) struct StripeEventActor {
     worker: Rc<Worker>,
+    nudged: Nudged,
     draining: bool,
     again: bool,
     reconciling: bool,
@@ -120,7 +125,7 @@ impl StripeEventActor {
     pub(crate) fn new(
         lane: ReadLane,
         queue: Addr<CommitQueue>,
-        settings: &StripeSettings,
+        (settings, nudged): (&StripeSettings, Nudged),
         bell: &DeathBell,
     ) -> Self {
         let worker = Worker {
@@ -136,6 +141,7 @@ impl StripeEventActor {
         };
         Self {
             worker: Rc::new(worker),
+            nudged,
             draining: false,
             again: false,
             reconciling: false,
@@ -149,6 +155,8 @@ impl StripeEventActor {
             return;
         }
         self.draining = true;
+        // What is stored from here on may be missed by the look that begins.
+        self.nudged.store(false, Ordering::SeqCst);
         let worker = Rc::clone(&self.worker);
         let done = async move { worker.drain().await }.into_actor(self).map(|outcome, actor, ctx| {
             actor.draining = false;

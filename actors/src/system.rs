@@ -21,13 +21,14 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, Housekeeping};
+use crate::line::Line;
 use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
 use crate::reader::{Questions, Reader};
 use crate::resealer::{ColumnToReseal, Resealer};
 use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
-use crate::stripe_event_actor::{StripeEventActor, StripeSettings};
+use crate::stripe_event_actor::{Nudged, StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
@@ -85,7 +86,8 @@ impl ActorSystem {
         let bulletin = Bulletin::default();
         let memory = Arc::new(Memory::default());
         let told = (&writer_state, &bulletin, &meters, &*memory);
-        let writer = start_writer(&engine, ports.faults, &bell, told)?;
+        let line = Arc::<Line>::default();
+        line.open(start_writer((&engine, &line), ports.faults, &bell, told)?);
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -93,15 +95,10 @@ impl ActorSystem {
             return Err(StoreError::Closed.into());
         };
         let queue = {
-            let bell = bell.clone();
-            CommitQueue::start_in_arbiter(&queue_arbiter.handle(), move |_| CommitQueue::new(writer, &bell))
+            let (line, bell) = (Arc::clone(&line), bell.clone());
+            CommitQueue::start_in_arbiter(&queue_arbiter.handle(), move |_| CommitQueue::new(line, &bell))
         };
-        let batcher = {
-            let (queue, bell, mint) = (queue.clone(), bell.clone(), ports.device_code_mint);
-            DeviceCodeBatcher::start_in_arbiter(&queue_arbiter.handle(), move |_| {
-                DeviceCodeBatcher::new(queue, mint, &bell)
-            })
-        };
+        let batcher = DeviceCodeBatcher::new(Arc::clone(&line), ports.device_code_mint);
         let checkpointer = {
             let (queue, bell) = (queue.clone(), bell.clone());
             WalCheckpointer::start_in_arbiter(&timer_arbiter.handle(), move |_| {
@@ -114,10 +111,12 @@ impl ActorSystem {
                 Housekeeper::new(queue, report, ports.housekeeping, &bell)
             })
         };
+        let stripe_nudged = Nudged::default();
         let stripe = {
             let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
+            let nudged = Arc::clone(&stripe_nudged);
             StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
-                StripeEventActor::new(lane, queue, &settings, &bell)
+                StripeEventActor::new(lane, queue, (&settings, nudged), &bell)
             })
         };
         let outbox = {
@@ -132,6 +131,7 @@ impl ActorSystem {
             fast,
             report,
             queue,
+            line,
             write_permits,
             batcher,
             checkpointer,
@@ -140,6 +140,7 @@ impl ActorSystem {
             backup_keeper: Arc::default(),
             resealer: Arc::default(),
             stripe,
+            stripe_nudged,
             outbox,
             bulletin,
             bell: bell_of_store,
@@ -204,11 +205,10 @@ impl ActorSystem {
         self.bell.clone()
     }
 
-    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, batcher, queue, log,
-    /// addresses. Each step is logged.
+    /// Stops in order, once no request is left: Stripe's events, tokens, outbox, housekeeper, queue, log, addresses.
+    /// Each step is logged.
     pub async fn stop(self) {
-        let Store { queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, .. } =
-            &self.store;
+        let Store { queue, checkpointer, housekeeper, outbox, stripe, refresher, resealer, .. } = &self.store;
         let _ = stripe.send(Stop).await;
         log::info!(step = "stripe events stopped"; "stopping");
         if let Some(refresher) = refresher.get() {
@@ -227,9 +227,6 @@ impl ActorSystem {
         if let Some(resealer) = resealer.get() {
             let _ = resealer.send(Stop).await;
         }
-        let _ = batcher.send(Flush).await;
-        let _ = batcher.send(Stop).await;
-        log::info!(step = "device codes flushed"; "stopping");
         let _ = queue.send(Flush).await;
         log::info!(step = "writes flushed"; "stopping");
         match queue.send(Checkpoint).await {
@@ -266,17 +263,18 @@ fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<Read
 }
 
 fn start_writer(
-    engine: &Engine,
+    (engine, line): (&Engine, &Arc<Line>),
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
     (state, bulletin, meters, memory): (&Arc<WriterState>, &Bulletin, &Meters, &Memory),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
-    let (engine, bell, state) = (engine.clone(), bell.clone(), Arc::clone(state));
+    let (engine, line, bell, state) = (engine.clone(), Arc::clone(line), bell.clone(), Arc::clone(state));
     let (bulletin, meters, freshness) =
         (bulletin.clone(), meters.writer.clone(), Arc::clone(&memory.freshness));
     Ok(SyncArbiter::start(1, move || Writer {
+        line: Arc::clone(&line),
         engine: engine.clone(),
         connection: None,
         faults: Arc::clone(&faults),

@@ -1,7 +1,7 @@
 //! The one thread that changes the database.
 //!
-//! It gets whole batches, because a sync actor answers before it takes the next message and so cannot group by itself.
-//! BEGIN; per operation SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
+//! It is called when it rests, and then works until the line is empty, because a sync actor that got each write as a
+//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +16,7 @@ use crate::engine::{Batch, Engine, WriteConnection, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::faults::{FaultPoint, Faults};
 use crate::guard::DeathBell;
+use crate::line::Line;
 use crate::memory::Freshness;
 use crate::message::WriteOp;
 use crate::meters::WriterMeters;
@@ -49,17 +50,29 @@ pub(crate) struct Queued<C: WriteOp> {
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
 }
 
+/// Runs an operation and catches its panic.
+pub(crate) fn attempt<C: WriteOp>(op: &C, tx: &mut WriteTx<'_>) -> Result<C::Output, OpError<C::Refused>> {
+    catch_unwind(AssertUnwindSafe(|| op.apply(tx))).unwrap_or_else(|_| {
+        log::error!(operation = type_name::<C>(); "operation panicked");
+        Err(OpError::Store(StoreError::Panicked))
+    })
+}
+
+impl Verdict {
+    /// What an answer means for what the operation wrote.
+    pub(crate) fn on<T, R>(answer: &Result<T, OpError<R>>) -> Self {
+        match answer {
+            Ok(_) => Self::Keep,
+            Err(OpError::Store(StoreError::Panicked | StoreError::Failed(_))) => Self::Broken,
+            Err(_) => Self::RollBack,
+        }
+    }
+}
+
 impl<C: WriteOp> QueuedWrite for Queued<C> {
     fn apply(&mut self, tx: &mut WriteTx<'_>) -> Verdict {
-        self.answer = catch_unwind(AssertUnwindSafe(|| self.op.apply(tx))).unwrap_or_else(|_| {
-            log::error!(operation = type_name::<C>(); "operation panicked");
-            Err(OpError::Store(StoreError::Panicked))
-        });
-        match &self.answer {
-            Ok(_) => Verdict::Keep,
-            Err(OpError::Store(StoreError::Panicked | StoreError::Failed(_))) => Verdict::Broken,
-            Err(_) => Verdict::RollBack,
-        }
+        self.answer = attempt(&self.op, tx);
+        Verdict::on(&self.answer)
     }
 
     fn fail(&mut self, error: StoreError) {
@@ -72,18 +85,21 @@ impl<C: WriteOp> QueuedWrite for Queued<C> {
     }
 }
 
+/// Calls the writer to its line.
+pub(crate) struct Work;
+
+impl Message for Work {
+    type Result = ();
+}
+
 /// Work for the writer.
 pub(crate) enum Job {
     /// Commit these together.
     Commit(Vec<Box<dyn QueuedWrite>>),
-    /// Move the write-ahead log into the database file.
-    Checkpoint,
+    /// Move the write-ahead log into the database file, and say whether nothing is left in it.
+    Checkpoint(Vec<oneshot::Sender<Result<bool, StoreError>>>),
     /// Look whether other processes changed the database.
-    Look,
-}
-
-impl Message for Job {
-    type Result = Result<Done, StoreError>;
+    Look(Vec<oneshot::Sender<()>>),
 }
 
 /// What a job did.
@@ -91,11 +107,11 @@ impl Message for Job {
 pub(crate) struct Done {
     pub(crate) commits: u64,
     pub(crate) operations: u64,
-    pub(crate) log_emptied: bool,
 }
 
 /// The sync actor that owns the write connection.
 pub(crate) struct Writer {
+    pub(crate) line: Arc<Line>,
     pub(crate) engine: Engine,
     pub(crate) connection: Option<WriteConnection>,
     pub(crate) faults: Arc<dyn Faults>,
@@ -112,42 +128,60 @@ impl Actor for Writer {
     type Context = SyncContext<Self>;
 }
 
-impl Handler<Job> for Writer {
-    type Result = Result<Done, StoreError>;
+impl Handler<Work> for Writer {
+    type Result = ();
 
-    fn handle(&mut self, job: Job, _ctx: &mut Self::Context) -> Self::Result {
-        // Panics of operations are caught one by one; anything that gets this far is a defect of the writer
-        // itself, and SyncArbiter would silently lose the thread.
-        self.state.begin();
-        let done = catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
-            self.connection = None;
-            self.bell.ring("writer");
-            Err(StoreError::Panicked)
-        });
-        self.state.end();
-        done
+    fn handle(&mut self, _: Work, _ctx: &mut Self::Context) {
+        let mut done = Done::default();
+        while let Some(job) = self.line.next(done) {
+            self.state.begin();
+            // Panics of operations are caught one by one; anything that gets this far is a defect of the writer
+            // itself, and SyncArbiter would silently lose the thread.
+            done = catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
+                self.connection = None;
+                self.bell.ring("writer");
+                Done::default()
+            });
+            self.state.end();
+        }
     }
 }
 
 impl Writer {
-    fn run(&mut self, job: Job) -> Result<Done, StoreError> {
+    fn run(&mut self, job: Job) -> Done {
         match job {
-            Job::Commit(batch) => Ok(self.commit_and_answer(batch)),
-            Job::Checkpoint => {
-                let begun = Instant::now();
-                let log_emptied = self.connect()?.checkpoint()?;
-                self.meters.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
-                Ok(Done { log_emptied, ..Done::default() })
-            }
-            Job::Look => {
-                let moment = Instant::now();
-                if self.connect()?.others_wrote()? {
-                    self.freshness.tell_of_others();
+            Job::Commit(batch) => return self.commit_and_answer(batch),
+            Job::Checkpoint(asked) => {
+                let outcome = self.checkpoint();
+                for reply in asked {
+                    let _ = reply.send(outcome.clone());
                 }
-                self.freshness.looked(moment);
-                Ok(Done::default())
+            }
+            Job::Look(asked) => {
+                // What cannot be found out is not told, so that nothing kept is used until it can be.
+                let _ = self.look();
+                for reply in asked {
+                    let _ = reply.send(());
+                }
             }
         }
+        Done::default()
+    }
+
+    fn checkpoint(&mut self) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        let log_emptied = self.connect()?.checkpoint()?;
+        self.meters.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
+        Ok(log_emptied)
+    }
+
+    fn look(&mut self) -> Result<(), StoreError> {
+        let moment = Instant::now();
+        if self.connect()?.others_wrote()? {
+            self.freshness.tell_of_others();
+        }
+        self.freshness.looked(moment);
+        Ok(())
     }
 
     fn commit_and_answer(&mut self, mut batch: Vec<Box<dyn QueuedWrite>>) -> Done {
@@ -175,7 +209,7 @@ impl Writer {
         for op in batch {
             op.answer();
         }
-        Done { commits, operations, log_emptied: false }
+        Done { commits, operations }
     }
 
     /// One transaction for all of `batch`. After an error nothing of it is in the database.

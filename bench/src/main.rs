@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-const INSERT: &str = "INSERT INTO device_codes (secret_hash, user_code_hash, org_id, service_id, scope, status, \
-    requested_from, user_agent, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9) \
-    ON CONFLICT (user_code_hash) DO NOTHING RETURNING id";
+const INSERT: &str = "INSERT INTO device_codes (secret_hash, org_id, service_id, scope, status, requested_from, user_agent, \
+    created_at, expires_at) VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8) RETURNING id";
 const POLL: &str = "SELECT secret_hash, service_id, status, expires_at FROM device_codes WHERE id = $1";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,9 +45,9 @@ fn inserts(
         {
             let mut insert = transaction.prepare_cached(INSERT)?;
             for _ in 0..rows {
-                let (secret, user_code) = ([next(seed).to_le_bytes(); 4].concat(), [next(seed).to_le_bytes(); 2].concat());
+                let secret = [next(seed).to_le_bytes(); 4].concat();
                 let end = 4_102_444_800_000_i64;
-                let values = params![secret, user_code, 2, 3, "openid", "127.0.0.1", "bench", 0, end];
+                let values = params![secret, 2, 3, "openid", "127.0.0.1", "bench", 0, end];
                 insert.query_row(values, |row| row.get::<_, i64>(0))?;
             }
         }
@@ -77,7 +76,7 @@ fn missing(error: rusqlite::Error) -> rusqlite::Result<Vec<u8>> {
     if error == rusqlite::Error::QueryReturnedNoRows { Ok(Vec::new()) } else { Err(error) }
 }
 
-/// Xorshift: user codes have to differ, no more.
+/// Xorshift: secrets have to differ, no more.
 fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;

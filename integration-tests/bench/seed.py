@@ -73,9 +73,9 @@ def main():
             ((r, r, stored(REFRESH, r), at[r], NOW + 30 * DAY) for r in rows),
         )
         db.executemany(
-            "INSERT INTO device_codes (id, secret_hash, user_code_hash, org_id, service_id, scope, status, requested_from, "
-            "user_agent, created_at, expires_at) VALUES (?, ?, ?, ?, ?, 'openid', 'pending', '192.0.2.7', 'terminal', ?, ?)",
-            ((r, stored(DEVICE, r), os.urandom(16), ORG, CLI, NOW, NOW + DAY) for r in rows),
+            "INSERT INTO device_codes (id, secret_hash, org_id, service_id, scope, status, requested_from, user_agent, "
+            "created_at, expires_at) VALUES (?, ?, ?, ?, 'openid', 'pending', '192.0.2.7', 'terminal', ?, ?)",
+            ((r, stored(DEVICE, r), ORG, CLI, NOW, NOW + DAY) for r in rows),
         )
         db.executemany(
             "INSERT INTO login_events (id, public_id, org_id, service_id, user_id, provider, method, succeeded, ip_address, "

@@ -115,7 +115,9 @@ async function askUntilRefused(server, agent, answered) {
       answered.push(answer.json);
     } catch (error) {
       if (agent) agent.destroy();
-      assert.equal(error.code, 'ECONNREFUSED', `a request was cut off: ${error.message}`);
+      // What the system had connected and nobody had accepted when the door closed: no request was sent on it.
+      const untouched = error.syscall === 'connect' && error.code === 'ECONNRESET';
+      assert(untouched || error.code === 'ECONNREFUSED', `a request was cut off: ${error.message}`);
       return;
     }
   }

@@ -7,6 +7,7 @@ use gatehouse_actors::clock::SystemClock;
 
 use super::{Failure, print};
 use crate::config::{Config, Environment, Mode};
+use crate::drain::StopSignals;
 use crate::server::RunError;
 use crate::telemetry;
 
@@ -14,11 +15,18 @@ pub(super) fn run(mode: Mode) -> Result<(), Failure> {
     let config = Config::load(&Environment::read(), mode)?;
     telemetry::init(&config.log).map_err(Failure::failed)?;
     System::new().block_on(async {
-        let running = crate::start(config, Arc::new(SystemClock)).await.map_err(Failure::failed)?;
+        let mut signals = StopSignals::listen();
+        let running = tokio::select! {
+            started = crate::start(config, Arc::new(SystemClock)) => started.map_err(Failure::failed)?,
+            signal = signals.next() => {
+                log::info!(signal = signal; "stopped before it was ready");
+                return Ok(());
+            }
+        };
         if mode == Mode::Dev {
             print(&what_to_try(&running.base_url, &own_name()))?;
         }
-        running.finished().await.map_err(|error| match error {
+        running.finished(signals).await.map_err(|error| match error {
             RunError::ActorDied(_) => Failure::Internal(error.into()),
             RunError::Io(_) | RunError::NotFlushed => Failure::failed(error),
         })

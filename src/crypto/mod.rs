@@ -12,4 +12,5 @@ pub mod sealed;
 pub mod signing_key;
 pub mod thumbprint;
 pub mod token;
+pub mod user_codes;
 mod verified;

@@ -5,6 +5,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use super::sealed::Sealer;
+use super::user_codes::UserCodes;
 use crate::config::Config;
 use crate::config::secret::Secret;
 
@@ -20,8 +21,8 @@ pub struct RootKeys {
     pub refresh_tokens: hmac::Key,
     /// Knows the operator's own commands.
     pub operator: hmac::Key,
-    /// Hashes user codes: too short for a plain hash to hide them.
-    pub user_codes: hmac::Key,
+    /// Makes and reads user codes.
+    pub user_codes: UserCodes,
 }
 
 struct Length32;
@@ -54,7 +55,7 @@ impl RootKeys {
             cookies: sealer(&[], "cookies"),
             refresh_tokens: mac("refresh tokens"),
             operator: mac("operator"),
-            user_codes: mac("user codes"),
+            user_codes: UserCodes::new(&derive("user code permutations"), &derive("user codes")),
         }
     }
 

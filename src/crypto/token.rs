@@ -2,11 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatehouse_actors::clock::Millis;
 use gatehouse_actors::device_code_batcher::{DeviceCodeMint, MintedDeviceCode};
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 
 use super::random::Random;
+use super::user_codes::UserCodes;
 
 /// What a token is for. Part of the token, so that one kind is never taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,41 +129,23 @@ pub fn display_user_code(code: &str) -> String {
         .map_or_else(|| code.to_owned(), |(head, tail)| format!("{head}-{tail}"))
 }
 
-/// Keyed hash of a normalized user code.
-#[must_use]
-pub fn user_code_hash(key: &hmac::Key, code: &str) -> [u8; 16] {
-    hmac::sign(key, code.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default()
-}
-
-/// Draws device codes for the batcher.
+/// Makes device codes.
 pub struct Mint {
     /// The random source.
     pub random: Random,
-    /// The key of user code hashes.
-    pub user_codes: hmac::Key,
+    /// What the user types.
+    pub user_codes: UserCodes,
 }
 
 impl DeviceCodeMint for Mint {
     fn mint(&self) -> MintedDeviceCode {
         let secret: TokenSecret = self.random.bytes();
-        let user_code = draw_user_code(&self.random);
-        let user_code_hash = user_code_hash(&self.user_codes, &user_code);
-        MintedDeviceCode { secret, secret_hash: sha256(&secret), user_code, user_code_hash }
+        MintedDeviceCode { secret, secret_hash: sha256(&secret) }
     }
-}
 
-/// Uniform over the alphabet: bytes from 240 up would favour the first letters and are drawn again.
-fn draw_user_code(random: &Random) -> String {
-    let mut code = String::with_capacity(USER_CODE_LENGTH);
-    while code.len() < USER_CODE_LENGTH {
-        for byte in random.bytes::<16>() {
-            let letter = USER_CODE_ALPHABET.get(usize::from(byte % 20)).filter(|_| byte < 240);
-            if let Some(letter) = letter.filter(|_| code.len() < USER_CODE_LENGTH) {
-                code.push(char::from(*letter));
-            }
-        }
+    fn user_code(&self, id: i64, created_at: Millis) -> String {
+        self.user_codes.of_row(id, created_at)
     }
-    code
 }
 
 #[cfg(test)]
@@ -219,14 +203,5 @@ mod tests {
             assert_eq!(is_code_verifier(&"a".repeat(length)), valid, "{length} characters");
         }
         assert!(!is_code_verifier(&format!("{}!", "a".repeat(50))));
-    }
-
-    #[test]
-    fn user_codes_are_drawn_from_the_alphabet() {
-        let random = Random::default();
-        for _ in 0..1000 {
-            let code = draw_user_code(&random);
-            assert_eq!(normalize_user_code(&code), Some(code));
-        }
     }
 }

@@ -2,11 +2,11 @@
 
 use actix_web::HttpRequest;
 use gatehouse_actors::clock::Millis;
-use gatehouse_actors::data::device_codes::{DeviceCode, DeviceCodeByUserCode, DeviceCodeStatus};
+use gatehouse_actors::data::device_codes::{DeviceCode, DeviceCodeStatus};
 use serde::{Deserialize, Serialize};
 
 use super::throttle;
-use crate::crypto::token::{normalize_user_code, user_code_hash};
+use crate::crypto::token::normalize_user_code;
 use crate::error::{Code, Error};
 use crate::state::App;
 
@@ -41,7 +41,7 @@ pub async fn find(app: &App, request: &HttpRequest, typed: &str) -> Result<Devic
         "user_codes",
         "Too many wrong codes were tried. Wait, then try again.",
     ))?;
-    let question = DeviceCodeByUserCode { user_code_hash: user_code_hash(&app.keys.user_codes, &code) };
+    let question = app.keys.user_codes.question(&code, now);
     let answer = app.store.read(question).await;
     if !matches!(answer, Ok(None)) {
         app.guesses.give_back(paid);

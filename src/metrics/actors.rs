@@ -53,8 +53,6 @@ const ROWS: &[Shown] = &[
         "Batches of device codes.", &[("batches", None)]),
     shown("device_code_batcher", (Counter, "gatehouse_device_codes_issued_total"),
         "Device codes that were issued.", &[("issued", None)]),
-    shown("device_code_batcher", (Counter, "gatehouse_device_code_collisions_total"),
-        "User codes that were taken and drawn again.", &[("collisions", None)]),
     shown("wal_checkpointer", (Counter, "gatehouse_checkpoints_total"),
         "Times that the write-ahead log was emptied.", &[("checkpoints", None)]),
     shown("wal_checkpointer", (Counter, "gatehouse_checkpoint_failures_total"),

@@ -6,7 +6,6 @@ use super::services::Service;
 use super::sessions::SignedIn;
 use super::{json_list, string_list, waiting_grants};
 use crate::clock::Millis;
-use crate::device_code_batcher::MintedDeviceCode;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
 use crate::message::{ReadOp, WriteOp};
@@ -14,9 +13,11 @@ use crate::{statements, values};
 
 /// A device code lives this long: 15 minutes.
 pub const DEVICE_CODE_LIFETIME: Millis = 15 * 60 * 1000;
-/// How long after its expiry a code is kept, so that a replay is still recognized: one hour. Short, so that the one
-/// random index stays small.
-pub(super) const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
+/// How long after its expiry a code is kept, so that a replay is still recognized: one hour.
+pub const KEPT_AFTER_EXPIRY: Millis = 60 * 60 * 1000;
+
+/// How many user codes there are: rows whose ids are so far apart share one, and never live at the same time.
+pub const USER_CODES: i64 = 20_i64.pow(8);
 
 /// The columns of [`DeviceCode`], for every statement that reads one. With its service a code is gone.
 macro_rules! select_device_code {
@@ -30,13 +31,13 @@ macro_rules! select_device_code {
 }
 
 statements! {
-    INSERT_DEVICE_CODE = "INSERT INTO device_codes (secret_hash, user_code_hash, org_id, service_id, scope, status, \
-        requested_from, user_agent, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9) \
-        ON CONFLICT (user_code_hash) DO NOTHING RETURNING id";
+    INSERT_DEVICE_CODE = "INSERT INTO device_codes (secret_hash, org_id, service_id, scope, status, requested_from, \
+        user_agent, created_at, expires_at) VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8) RETURNING id";
     PURGE_DEVICE_CODES = "DELETE FROM device_codes WHERE id IN (SELECT id FROM (SELECT id, expires_at \
-        FROM device_codes ORDER BY id LIMIT 512) oldest WHERE expires_at < $1)";
+        FROM device_codes ORDER BY id LIMIT $1) oldest WHERE expires_at < $2)";
     DEVICE_CODE_BY_ID = concat!(select_device_code!(), " WHERE d.id = $1");
-    DEVICE_CODE_BY_USER_CODE = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
+    DEVICE_CODE_BY_USER_CODE_HASH = concat!(select_device_code!(), " WHERE d.user_code_hash = $1");
+    NEWEST_DEVICE_CODE = "SELECT COALESCE(MAX(id), 0) FROM device_codes";
     USER_ACCOUNT = "SELECT u.email, u.name, i.email FROM users u LEFT JOIN identities i ON i.user_id = u.id \
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
     BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3, amr = $4 WHERE id = $5";
@@ -61,43 +62,35 @@ pub struct NewDeviceCode {
     pub now: Millis,
 }
 
-impl NewDeviceCode {
-    pub(crate) fn row(&self, minted: &MintedDeviceCode) -> DeviceCodeRow {
-        DeviceCodeRow {
-            code: self.clone(),
-            secret_hash: minted.secret_hash,
-            user_code_hash: minted.user_code_hash,
-        }
-    }
-}
-
 /// A row to insert.
 #[derive(Debug, Clone)]
-pub struct DeviceCodeRow {
-    code: NewDeviceCode,
-    secret_hash: [u8; 32],
-    user_code_hash: [u8; 16],
+pub(crate) struct DeviceCodeRow {
+    pub(crate) code: NewDeviceCode,
+    pub(crate) secret_hash: [u8; 32],
 }
 
-/// Inserts many codes at once; `None` for a row whose user code is taken.
+/// Inserts many codes at once, and sweeps out more than it inserts, if so many are over.
 #[derive(Debug, Clone)]
 pub(crate) struct InsertDeviceCodes {
     pub(crate) rows: Vec<DeviceCodeRow>,
 }
 
+/// The oldest rows that are looked at beside twice as many as are inserted.
+const LEAST_LOOKED_AT: i64 = 16;
+
 impl WriteOp for InsertDeviceCodes {
-    type Output = Vec<Option<i64>>;
+    type Output = Vec<i64>;
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<()>> {
         if let Some(newest) = self.rows.iter().map(|row| row.code.now).max() {
-            tx.execute(PURGE_DEVICE_CODES, values![newest - KEPT_AFTER_EXPIRY])?;
+            let looked_at = i64::try_from(self.rows.len() * 2).unwrap_or_default() + LEAST_LOOKED_AT;
+            tx.execute(PURGE_DEVICE_CODES, values![looked_at, newest - KEPT_AFTER_EXPIRY])?;
         }
         let mut ids = Vec::with_capacity(self.rows.len());
-        for DeviceCodeRow { code, secret_hash, user_code_hash } in &self.rows {
+        for DeviceCodeRow { code, secret_hash } in &self.rows {
             let values = values![
                 secret_hash,
-                user_code_hash,
                 code.org_id,
                 code.service_id,
                 &code.scope,
@@ -106,7 +99,7 @@ impl WriteOp for InsertDeviceCodes {
                 code.now,
                 code.now + DEVICE_CODE_LIFETIME,
             ];
-            ids.push(tx.optional(INSERT_DEVICE_CODE, values, |row| row.get::<i64>(0))?);
+            ids.push(tx.one(INSERT_DEVICE_CODE, values, |row| row.get::<i64>(0))?);
         }
         Ok(ids)
     }
@@ -265,18 +258,50 @@ impl DeviceCode {
     }
 }
 
-/// The code that a person typed.
+/// A row that a user code may stand for: what a code means depends on when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PossibleDeviceCode {
+    /// The row's id, modulo [`USER_CODES`].
+    pub place: i64,
+    /// It was made at this moment or later.
+    pub created_from: Millis,
+    /// It was made before this moment.
+    pub created_before: Millis,
+}
+
+/// The code that a person typed. Two people may hold the same one, made at different times: then neither is found, for
+/// nobody knows which of them typed it.
 #[derive(Debug, Clone)]
 pub struct DeviceCodeByUserCode {
-    /// Keyed hash of the user code.
-    pub user_code_hash: [u8; 16],
+    /// What it may stand for.
+    pub possible: Vec<PossibleDeviceCode>,
+    /// Its keyed hash, under which codes were kept before schema version 19.
+    pub hash: [u8; 16],
+    /// The present moment.
+    pub now: Millis,
 }
 
 impl ReadOp for DeviceCodeByUserCode {
     type Output = Option<DeviceCode>;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
-        tx.optional(DEVICE_CODE_BY_USER_CODE, values![&self.user_code_hash], DeviceCode::from_row)
+        let newest = tx.one(NEWEST_DEVICE_CODE, &[], |row| row.get::<i64>(0))?;
+        let mut found: Option<DeviceCode> = None;
+        for PossibleDeviceCode { place, created_from, created_before } in &self.possible {
+            let id = newest - (newest - place).rem_euclid(USER_CODES);
+            let code = DeviceCode::by_id(tx, id)?;
+            let made = *created_from..*created_before;
+            let Some(code) = code.filter(|code| made.contains(&code.created_at)) else { continue };
+            match &found {
+                Some(other) if !code.is_expired(self.now) && !other.is_expired(self.now) => return Ok(None),
+                Some(other) if !other.is_expired(self.now) => {}
+                _ => found = Some(code),
+            }
+        }
+        if found.is_none() {
+            found = tx.optional(DEVICE_CODE_BY_USER_CODE_HASH, values![&self.hash], DeviceCode::from_row)?;
+        }
+        Ok(found)
     }
 }
 

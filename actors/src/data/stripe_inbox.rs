@@ -24,7 +24,8 @@ statements! {
     STRIPE_WAITING = "SELECT COUNT(*), MIN(received_at) FROM stripe_events WHERE status = 'waiting' AND id > $1";
     STRIPE_DEAD = "SELECT COUNT(*) FROM stripe_events WHERE status = 'dead' AND id > $1";
     REPLAY_STRIPE_EVENT = "UPDATE stripe_events SET status = 'waiting', attempts = 0, next_attempt_at = $1, \
-        reason = NULL, finished_at = NULL WHERE event_id = $2 AND status <> 'waiting'";
+        reason = NULL, finished_at = NULL WHERE event_id = $2 AND status <> 'waiting' \
+        AND org_id IN (SELECT o.id FROM organizations o)";
     REPLAY_STRIPE_EVENTS_SINCE = "UPDATE stripe_events SET status = 'waiting', attempts = 0, next_attempt_at = $1, \
         reason = NULL, finished_at = NULL WHERE id IN (SELECT e.id FROM stripe_events e WHERE e.id > $2 \
         AND e.received_at >= $3 AND e.status <> 'waiting' ORDER BY e.id LIMIT $4) RETURNING id";

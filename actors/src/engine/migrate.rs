@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V12__provider_revocations", include_str!("../../../migrations/sqlite/0012_provider_revocations.sql")),
     ("V13__waiting_grants", include_str!("../../../migrations/sqlite/0013_waiting_grants.sql")),
     ("V18__withdrawals", include_str!("../../../migrations/sqlite/0018_withdrawals.sql")),
+    ("V19__write_rates", include_str!("../../../migrations/sqlite/0019_write_rates.sql")),
 ];
 
 pub(super) const MIGRATION_TABLE: &str = "schema_migrations";

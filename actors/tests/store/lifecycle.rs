@@ -14,21 +14,16 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::support::{
-    Mint, Plan, Put, World, failure, hold_writer, issue_device_code, platform, spawn_write, start,
+    Plan, Put, World, failure, hold_writer, issue_device_code, platform, spawn_write, start,
 };
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-fn ports() -> (Arc<Plan>, Arc<Mint>) {
-    (Arc::default(), Arc::default())
-}
-
 /// Why the actors do not start over the file at `path`.
 fn refused(path: &Path) -> MigrateError {
-    let (plan, mint) = ports();
-    match start(path.to_path_buf(), &plan, &mint) {
+    match start(path.to_path_buf(), &Arc::<Plan>::default()) {
         Err(StartError::Migrate(error)) => error,
         Err(error) => panic!("expected a refusal to start, got {error:?}"),
         Ok(_) => panic!("started"),
@@ -39,8 +34,7 @@ fn refused(path: &Path) -> MigrateError {
 async fn a_missing_folder_and_file_are_created_for_the_owner_alone() {
     let folder = TempDir::new().unwrap();
     let (parent, path) = (folder.path().join("new/data"), folder.path().join("new/data/gatehouse.db"));
-    let (plan, mint) = ports();
-    let system = start(path.clone(), &plan, &mint).unwrap();
+    let system = start(path.clone(), &Arc::<Plan>::default()).unwrap();
     system.store().write(Put::good("a")).await.unwrap();
     assert_eq!(mode(&parent), 0o700);
     for suffix in ["", "-wal", "-shm", ".lock"] {
@@ -54,8 +48,7 @@ async fn a_missing_folder_and_file_are_created_for_the_owner_alone() {
 async fn a_folder_that_exists_keeps_its_mode() {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
-    let (plan, mint) = ports();
-    let system = start(folder.path().join("gatehouse.db"), &plan, &mint).unwrap();
+    let system = start(folder.path().join("gatehouse.db"), &Arc::<Plan>::default()).unwrap();
     assert_eq!(mode(folder.path()), 0o750);
     system.stop().await;
 }
@@ -79,8 +72,7 @@ async fn one_process_per_database_file() {
     world.store.write(Put::good("a")).await.unwrap();
     let path = world.path();
     let folder = world.stop().await;
-    let (plan, mint) = ports();
-    let second = start(path, &plan, &mint).unwrap();
+    let second = start(path, &Arc::<Plan>::default()).unwrap();
     second.store().write(Put::good("b")).await.unwrap();
     second.stop().await;
     drop(folder);
@@ -94,8 +86,7 @@ async fn a_restart_finds_what_was_written_and_migrates_nothing() {
     let folder = world.stop().await;
     let applied = "SELECT group_concat(version || applied_on) FROM schema_migrations";
     let before = text(&path, applied);
-    let (plan, mint) = ports();
-    let second = start(path.clone(), &plan, &mint).unwrap();
+    let second = start(path.clone(), &Arc::<Plan>::default()).unwrap();
     assert_eq!(text(&path, "SELECT value FROM settings WHERE name = 'a'"), "value of a");
     assert_eq!(text(&path, applied), before);
     second.stop().await;
@@ -153,7 +144,7 @@ async fn a_stop_flushes_what_is_in_flight_and_leaves_an_empty_log() {
     let writes: Vec<_> =
         (0..300).map(|number| spawn_write(&world.store, Put::good(format!("row {number}")))).collect();
     world.until("commit_queue", "waiting", 300).await;
-    // The first ships at once, the others wait in the batcher for it or for the timer.
+    // One operation for all of them.
     let codes: Vec<_> = (0..40).map(|_| actix::spawn(issue_device_code(&world, &terminal))).collect();
     world.until("commit_queue", "waiting", 301).await;
     let (store, system, folder) = world.into_parts();
@@ -208,21 +199,17 @@ async fn after_a_stop_nothing_is_written_and_callers_are_told() {
 #[actix::test]
 async fn a_vital_actor_that_panics_rings_the_death_bell() {
     let world = World::new();
-    let terminal = platform(&world).await;
     let gate = hold_writer(&world).await;
-    let in_flight = actix::spawn(issue_device_code(&world, &terminal));
-    world.until("device_code_batcher", "batches", 1).await;
-    world.mint.plan(&[None]);
-    assert_eq!(issue_device_code(&world, &terminal).await, Err(StoreError::Closed));
-    assert_eq!(world.dead_actor().await, "device code batcher");
-    assert_eq!(world.store.dead_actor(), Some("device code batcher"));
-    // Nobody waits for ever: not who was in flight, not who comes late.
-    assert_eq!(in_flight.await.unwrap(), Err(StoreError::Closed));
-    assert_eq!(issue_device_code(&world, &terminal).await, Err(StoreError::Closed));
+    let in_flight = spawn_write(&world.store, Put::good("in flight"));
+    world.until("commit_queue", "waiting", 1).await;
+    world.kill_outbox().await;
+    assert_eq!(world.dead_actor().await, "outbox");
+    assert_eq!(world.store.dead_actor(), Some("outbox"));
     // The others serve until the process has drained, and the stop still ends.
     drop(gate);
+    in_flight.await.unwrap();
     world.store.write(Put::good("draining")).await.unwrap();
-    assert_eq!(world.settings().len(), 1);
+    assert_eq!(world.settings().len(), 2);
     world.stop().await;
 }
 

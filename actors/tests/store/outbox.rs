@@ -11,7 +11,7 @@ use gatehouse_actors::faults::FaultPoint;
 use gatehouse_actors::outbox::Outcome;
 use serde_json::json;
 
-use crate::support::{Act, Mint, Plan, Receivers, World, public_id, refusal, spawn_write, start};
+use crate::support::{Act, Plan, Receivers, World, public_id, refusal, spawn_write, start};
 
 const HOUR: i64 = 60 * 60 * 1000;
 
@@ -191,8 +191,7 @@ async fn a_restart_releases_what_was_in_hand() {
     let (path, clock) = (world.path(), world.clock.clone());
     let folder = world.stop().await;
     receivers.recover();
-    let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
-    let second = start(path, &plan, &mint).unwrap();
+    let second = start(path, &Arc::<Plan>::default()).unwrap();
     second.deliver_through(receivers.port(), clock).await;
     let store = second.store();
     let figure = async || {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::{
     ClaimedDeviceCode, CountLiveDeviceCodes, DEVICE_CODE_LIFETIME, DecideDeviceCode, DeviceCode,
-    DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus,
+    DeviceCodeByUserCode, DeviceCodeRefusal, DeviceCodeStatus, PossibleDeviceCode, USER_CODES,
 };
 use gatehouse_actors::data::device_redemption::{
     DeviceRedemption, PollDeviceCode, RedeemDeviceCode, RedeemRefusal,
@@ -17,7 +18,7 @@ use gatehouse_actors::error::StoreError;
 
 use crate::support::{
     Tenant, World, device_sign_in, failure, hash, hash_of_secret, hold_writer, issue_device_code,
-    new_session, person, public_id, refusal, tenant,
+    new_session, person, public_id, refusal, tenant, typed,
 };
 
 struct Setting {
@@ -86,8 +87,8 @@ impl Setting {
     }
 
     async fn stored(&self) -> DeviceCode {
-        let user_code_hash = hash_of_user_code(&self.issued.user_code);
-        self.world.store.read(DeviceCodeByUserCode { user_code_hash }).await.unwrap().unwrap()
+        let question = typed(&self.issued.user_code, self.world.now());
+        self.world.store.read(question).await.unwrap().unwrap()
     }
 
     async fn is_live(&self, grant: &Grant) -> bool {
@@ -95,13 +96,6 @@ impl Setting {
         let subject = self.world.store.read(SessionByPublicId { public_id }).await.unwrap().unwrap();
         subject.is_live(self.world.now())
     }
-}
-
-/// As the mint of these tests does.
-fn hash_of_user_code(user_code: &str) -> [u8; 16] {
-    let mut hash = [0; 16];
-    hash[..8].copy_from_slice(&user_code.parse::<u64>().unwrap().to_be_bytes());
-    hash
 }
 
 #[actix::test]
@@ -126,49 +120,89 @@ async fn three_hundred_requests_get_three_hundred_codes() {
 }
 
 #[actix::test]
-async fn a_user_code_that_is_taken_is_drawn_again() {
-    let world = World::new();
-    let acme = tenant(&world, "acme").await;
-    world.mint.plan(&[Some(7)]);
-    let first = issue_device_code(&world, &acme.terminal).await.unwrap();
-    world.mint.plan(&[Some(7), Some(7), Some(8)]);
-    let second = issue_device_code(&world, &acme.terminal).await.unwrap();
-    assert_eq!((first.user_code.as_str(), second.user_code.as_str()), ("7", "8"));
-    assert_ne!((first.id, first.secret), (second.id, second.secret));
-    assert_eq!(world.figure("device_code_batcher", "collisions").await, 2);
-    world.stop().await;
-}
-
-#[actix::test]
-async fn two_of_one_batch_that_drew_the_same_user_code_both_get_one() {
+async fn whoever_comes_before_a_batch_is_written_goes_with_it() {
     let world = World::new();
     let acme = tenant(&world, "acme").await;
     let gate = hold_writer(&world).await;
-    let first = actix::spawn(issue_device_code(&world, &acme.terminal));
+    let ask = |count: usize| -> Vec<_> {
+        (0..count).map(|_| actix::spawn(issue_device_code(&world, &acme.terminal))).collect()
+    };
+    let mut asked = ask(1);
     world.until("device_code_batcher", "batches", 1).await;
-    world.mint.plan(&[Some(7), Some(7), Some(7)]);
-    let rivals: Vec<_> = (0..3).map(|_| actix::spawn(issue_device_code(&world, &acme.terminal))).collect();
-    world.until("device_code_batcher", "batches", 2).await;
+    asked.extend(ask(255));
+    world.until("device_code_batcher", "waiting", 256).await;
+    assert_eq!(world.figure("device_code_batcher", "batches").await, 1);
+    asked.extend(ask(44));
+    world.until("device_code_batcher", "waiting", 300).await;
+    assert_eq!(world.figure("device_code_batcher", "batches").await, 2);
     drop(gate);
-    first.await.unwrap().unwrap();
-    let mut ids = BTreeSet::new();
-    for rival in rivals {
-        ids.insert(rival.await.unwrap().unwrap().id);
-    }
-    assert_eq!(ids.len(), 3);
-    assert_eq!(world.number("SELECT COUNT(*) FROM device_codes"), 4);
+    let ids: BTreeSet<_> = join_all(asked).await.into_iter().map(|code| code.unwrap().unwrap().id).collect();
+    assert_eq!(ids.len(), 300);
+    assert_eq!(world.figure("device_code_batcher", "waiting").await, 0);
     world.stop().await;
 }
 
 #[actix::test]
-async fn after_three_draws_the_caller_is_asked_to_come_back() {
-    let world = World::new();
-    let acme = tenant(&world, "acme").await;
-    world.mint.plan(&[Some(7)]);
-    issue_device_code(&world, &acme.terminal).await.unwrap();
-    world.mint.plan(&[Some(7), Some(7), Some(7)]);
-    assert_eq!(issue_device_code(&world, &acme.terminal).await, Err(StoreError::Busy));
-    issue_device_code(&world, &acme.terminal).await.unwrap();
+async fn an_id_never_comes_again() {
+    let Setting { world, acme, issued } = setting().await;
+    world.execute("DELETE FROM device_codes");
+    assert_eq!(issue_device_code(&world, &acme.terminal).await.unwrap().id, issued.id + 1);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_user_code_leads_to_the_newest_row_at_its_place_that_was_made_in_its_time() {
+    let Setting { world, acme, issued } = setting().await;
+    let made = world.now();
+    let possible =
+        |place, created_from, created_before| PossibleDeviceCode { place, created_from, created_before };
+    let found = async |possible: Vec<PossibleDeviceCode>| {
+        let question = DeviceCodeByUserCode { possible, hash: [0; 16], now: world.now() };
+        world.store.read(question).await.unwrap().map(|code| code.id)
+    };
+    assert_eq!(found(vec![possible(issued.id, made, made + 1)]).await, Some(issued.id));
+    assert_eq!(found(vec![possible(issued.id, made + 1, made + 2)]).await, None);
+    assert_eq!(found(vec![possible(issued.id, made - 1, made)]).await, None);
+    assert_eq!(found(vec![possible(issued.id + 1, 0, made + 1)]).await, None);
+    assert_eq!(found(Vec::new()).await, None);
+    // Once all codes were given out, places come again; rows do not.
+    world.execute(&format!("UPDATE sqlite_sequence SET seq = {USER_CODES} + 6 WHERE name = 'device_codes'"));
+    let later = issue_device_code(&world, &acme.terminal).await.unwrap();
+    assert_eq!(later.id, USER_CODES + 7);
+    assert_eq!(found(vec![possible(7, 0, Millis::MAX)]).await, Some(later.id));
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_code_from_before_is_found_by_its_hash() {
+    let Setting { world, issued, .. } = setting().await;
+    world.execute("UPDATE device_codes SET user_code_hash = x'00112233445566778899aabbccddeeff'");
+    let hash = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes();
+    let question = DeviceCodeByUserCode { possible: Vec::new(), hash, now: world.now() };
+    assert_eq!(world.store.read(question).await.unwrap().map(|code| code.id), Some(issued.id));
+    world.stop().await;
+}
+
+#[actix::test]
+async fn a_user_code_that_two_people_hold_leads_to_neither() {
+    let Setting { world, acme, issued: first } = setting().await;
+    let second = issue_device_code(&world, &acme.terminal).await.unwrap();
+    let possible: Vec<_> = [&first, &second]
+        .map(|code| PossibleDeviceCode { place: code.id, created_from: 0, created_before: Millis::MAX })
+        .into();
+    let found = async || {
+        let question = DeviceCodeByUserCode { possible: possible.clone(), hash: [0; 16], now: world.now() };
+        world.store.read(question).await.unwrap().map(|code| code.id)
+    };
+    assert_eq!(found().await, None);
+    // Who is the only one that can still mean it is found, whatever else the code once stood for.
+    for (over, live) in [(&first, &second), (&second, &first)] {
+        world.execute(&format!(
+            "UPDATE device_codes SET expires_at = IIF(id = {}, 0, 4102444800000)",
+            over.id
+        ));
+        assert_eq!(found().await, Some(live.id));
+    }
     world.stop().await;
 }
 
@@ -199,8 +233,7 @@ async fn a_code_is_found_by_its_own_secret_and_by_its_user_code_only() {
     let right = PollDeviceCode { id: issued.id, secret_hash: hash_of_secret(&issued.secret) };
     let polled = world.store.read(right).await.unwrap().unwrap();
     assert_eq!((polled.service_id, polled.expires_at), (stored.service_id, stored.expires_at));
-    let unknown = DeviceCodeByUserCode { user_code_hash: [9; 16] };
-    assert_eq!(world.store.read(unknown).await, Ok(None));
+    assert_eq!(world.store.read(typed("4711", world.now())).await, Ok(None));
     world.stop().await;
 }
 

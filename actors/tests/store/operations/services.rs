@@ -7,7 +7,6 @@ use gatehouse_actors::data::client_registration::ClientRegistration;
 use gatehouse_actors::data::client_secrets::{
     ClientSecretById, RemoveClientSecrets, RotateClientSecret, RotateRefusal, SECRET_GRACE,
 };
-use gatehouse_actors::data::device_codes::DeviceCodeByUserCode;
 use gatehouse_actors::data::device_redemption::{RedeemDeviceCode, RedeemRefusal};
 use gatehouse_actors::data::plans::{Plan, PlansOfService};
 use gatehouse_actors::data::refresh_tokens::{RefreshRefusal, RotateRefreshToken};
@@ -23,7 +22,7 @@ use gatehouse_actors::data::token_binding::TokenBinding;
 
 use crate::support::{
     World, code_for, code_of, fresh, hash, hash_of_secret, issue_device_code, new_code, new_session, person,
-    public_id, redeem_code, refusal, spawn_write, tenant, web_sign_in,
+    public_id, redeem_code, refusal, spawn_write, tenant, typed, web_sign_in,
 };
 
 pub(super) fn audit(world: &World) -> AuditContext {
@@ -257,10 +256,9 @@ async fn deleting_a_service_ends_what_it_gave_and_keeps_its_history() {
         now: world.now(),
     };
     assert_eq!(refusal(world.store.write(redeem).await), RedeemRefusal::Unknown);
-    let user_code_hash =
-        world.sql().query_row("SELECT user_code_hash FROM device_codes", [], |row| row.get(0));
-    let typed = DeviceCodeByUserCode { user_code_hash: user_code_hash.unwrap() };
-    assert_eq!(world.store.read(typed).await.unwrap(), None, "the device's code cannot be typed any more");
+    let id = world.number("SELECT id FROM device_codes");
+    let question = typed(&id.to_string(), world.now());
+    assert_eq!(world.store.read(question).await.unwrap(), None, "the device's code cannot be typed any more");
     assert_eq!(world.number("SELECT COUNT(*) FROM client_secrets"), 0);
     assert_eq!(world.number("SELECT COUNT(*) FROM sessions"), 1, "history stays");
     let again = DeleteService { audit: audit(&world), ..delete };

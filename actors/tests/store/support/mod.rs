@@ -12,7 +12,7 @@ pub(crate) use fixtures::{
     issue_device_code, new_code, new_session, person, platform, redeem_code, tenant, web_sign_in,
 };
 pub(crate) use misbehaving::{Ending, Gate, Put, REFUSED, Run, count_twice, hold_report_reader, hold_writer};
-pub(crate) use ports::{Act, Mint, Plan, hash_of_secret};
+pub(crate) use ports::{Act, Mint, Plan, hash_of_secret, typed};
 pub(crate) use receivers::Receivers;
 pub(crate) use teams::{Administrator, administrator, audit, join, registered};
 pub(crate) use world::{GRACE, World, spawn_write, start};

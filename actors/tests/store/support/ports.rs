@@ -1,9 +1,10 @@
 //! What the actors take from outside, under the test's control.
 
-use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::Mutex;
 
+use gatehouse_actors::clock::Millis;
+use gatehouse_actors::data::device_codes::{DeviceCodeByUserCode, PossibleDeviceCode, USER_CODES};
 use gatehouse_actors::device_code_batcher::{DeviceCodeMint, MintedDeviceCode};
 use gatehouse_actors::error::StoreError;
 use gatehouse_actors::faults::{FaultPoint, Faults};
@@ -61,38 +62,27 @@ impl Faults for Plan {
     }
 }
 
-/// Draws codes: first the planned user codes, then ones that never repeat.
+/// Makes secrets that never repeat, and user codes that are the numbers of rows.
 #[derive(Debug, Default)]
-pub(crate) struct Mint {
-    planned: Mutex<VecDeque<Option<u64>>>,
-}
-
-impl Mint {
-    /// Plans the next user codes. `None` panics instead of drawing.
-    pub(crate) fn plan(&self, user_codes: &[Option<u64>]) {
-        self.planned.lock().unwrap().extend(user_codes);
-    }
-}
+pub(crate) struct Mint;
 
 impl DeviceCodeMint for Mint {
     fn mint(&self) -> MintedDeviceCode {
-        let planned = self.planned.lock().unwrap().pop_front();
-        let number = match planned {
-            Some(Some(number)) => number,
-            Some(None) => resume_unwind(Box::new("planned")),
-            None => 1_000_000 + fresh(),
-        };
         let mut secret = [0x5a; 32];
         secret[..8].copy_from_slice(&fresh().to_be_bytes());
-        let mut user_code_hash = [0; 16];
-        user_code_hash[..8].copy_from_slice(&number.to_be_bytes());
-        MintedDeviceCode {
-            secret,
-            secret_hash: hash_of_secret(&secret),
-            user_code: number.to_string(),
-            user_code_hash,
-        }
+        MintedDeviceCode { secret, secret_hash: hash_of_secret(&secret) }
     }
+
+    fn user_code(&self, id: i64, _created_at: Millis) -> String {
+        id.to_string()
+    }
+}
+
+/// The row that a code of this mint stands for, whenever it was made.
+pub(crate) fn typed(user_code: &str, now: Millis) -> DeviceCodeByUserCode {
+    let place = user_code.parse::<i64>().unwrap() % USER_CODES;
+    let possible = vec![PossibleDeviceCode { place, created_from: 0, created_before: Millis::MAX }];
+    DeviceCodeByUserCode { possible, hash: [0; 16], now }
 }
 
 /// Stands in for SHA-256: the store compares hashes and computes none.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::OpError;
 use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::message::WriteOp;
+use gatehouse_actors::outbox::DeliveryPort;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::stripe_event_actor::{ReadsNothing, StripePortFactory, StripeSettings};
 use gatehouse_actors::system::{ActorSystem, Ports, StartError};
@@ -40,21 +43,21 @@ type WriteAnswer<C> = Result<<C as WriteOp>::Output, OpError<<C as WriteOp>::Ref
 pub(crate) const GRACE: Millis = 7 * 24 * 60 * 60 * 1000;
 
 /// Starts the actors over the file at `path`.
-pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>, mint: &Arc<Mint>) -> Result<ActorSystem, StartError> {
+pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>) -> Result<ActorSystem, StartError> {
     // No key: events are taken at their word.
-    start_with(path, (plan, mint), Arc::new(TestClock::at(BEGINNING)), Arc::new(|| Box::new(ReadsNothing)))
+    start_with(path, plan, Arc::new(TestClock::at(BEGINNING)), Arc::new(|| Box::new(ReadsNothing)))
 }
 
 fn start_with(
     path: PathBuf,
-    (plan, mint): (&Arc<Plan>, &Arc<Mint>),
+    plan: &Arc<Plan>,
     clock: Arc<TestClock>,
     port: StripePortFactory,
 ) -> Result<ActorSystem, StartError> {
     let housekeeping = Housekeeping { clock: clock.clone(), login_event_days: 90, stripe_event_days: 30 };
     let rules = BillingRules { past_due_grace: GRACE, livemode: None };
     let stripe = StripeSettings { port, clock, rules };
-    let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone(), housekeeping };
+    let ports = Ports { device_code_mint: Arc::new(Mint), stripe, faults: plan.clone(), housekeeping };
     ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
 }
 
@@ -62,7 +65,6 @@ fn start_with(
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) plan: Arc<Plan>,
-    pub(crate) mint: Arc<Mint>,
     pub(crate) clock: Arc<TestClock>,
     system: ActorSystem,
     folder: TempDir,
@@ -81,10 +83,10 @@ impl World {
 
     /// The actors over the database in `folder`, which may be there already.
     pub(crate) fn over(folder: TempDir, clock: Arc<TestClock>, port: StripePortFactory) -> Self {
-        let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
+        let plan = Arc::<Plan>::default();
         let path = folder.path().join("gatehouse.db");
-        let system = start_with(path, (&plan, &mint), clock.clone(), port).unwrap();
-        Self { store: system.store(), plan, mint, clock, system, folder }
+        let system = start_with(path, &plan, clock.clone(), port).unwrap();
+        Self { store: system.store(), plan, clock, system, folder }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -98,6 +100,12 @@ impl World {
     /// Lets the outbox deliver to `receivers`.
     pub(crate) async fn deliver_to(&self, receivers: &Receivers) {
         self.system.deliver_through(receivers.port(), self.clock.clone()).await;
+    }
+
+    /// Makes the outbox panic.
+    pub(crate) async fn kill_outbox(&self) {
+        let factory = Box::new(|| -> Rc<dyn DeliveryPort> { resume_unwind(Box::new("planned")) });
+        self.system.deliver_through(factory, self.clock.clone()).await;
     }
 
     /// The name that the death bell tells.

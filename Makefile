@@ -25,7 +25,7 @@ CARGO_FUZZ := $(TOOLS)/cargo-fuzz-0.13.2/bin/cargo-fuzz
 NODE_STAMP := integration-tests/node_modules/.package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run test test-rust test-end-to-end test-api fuzz-api fuzz torture bench bench-quick docker docker-smoke check deny sbom
+.PHONY: help run test test-rust test-end-to-end test-api fuzz-api fuzz torture overload bench bench-quick bench-parts docker docker-smoke check deny sbom
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,11 @@ torture: $(NODE_STAMP) ## load and kill -9 over and over (CYCLES=200, SEED=...);
 	@echo "==> building the binary"
 	@cargo build --locked
 	@cd integration-tests && GATEHOUSE_BIN=$(BINARY) node torture/run.mjs
+
+overload: $(NODE_STAMP) ## four times as much work as there is room for (SECONDS=20, TIMES=4); prints what was answered, refused, held
+	@echo "==> building the release binary (the first time takes long)"
+	@cargo build --release --locked
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse node overload/run.mjs
 
 $(NODE_STAMP): integration-tests/package-lock.json
 	@echo "==> installing the Node packages of the end-to-end tests"
@@ -140,6 +145,10 @@ bench: bench-tools ## measure the release binary beside its yardsticks, write do
 
 bench-quick: bench-tools ## the same in two minutes: small database, one repeat
 	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs --quick
+
+# One target directory with the release binary: what both are made of is built once.
+bench-parts: ## measure the parts of hot paths by criterion (FILTER=..., nothing else may run)
+	@cargo bench --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET) --bench parts -- $(FILTER)
 
 .PHONY: bench-tools
 bench-tools: $(NODE_STAMP) $(WRK)

@@ -28,6 +28,10 @@ pub async fn ready(app: Data<App>, _call: Call<Anonymous>) -> Result<HttpRespons
     if let Some(actor) = app.store.dead_actor() {
         return Err(not_ready(format!("the {actor} died")));
     }
+    if app.store.writes_hang() {
+        // A probe would hang as well.
+        return Err(not_ready("a write hangs".to_owned()));
+    }
     if app.store.writes_failing() {
         // Reads go on while the disk is full or broken; a probe finds out when it is not any more.
         let probe = app.store.write(ProbeWrites { now: app.clock.now() }).await;

@@ -14,7 +14,8 @@ use gatehouse_actors::clock::{Clock, Millis};
 use gatehouse_actors::data::audit::AuditContext;
 use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::signing_keys::{
-    KEY_LEAD, RotateSigningKey, SealedSigningKey, SigningKeys as StoredSigningKeys, StoreFirstSigningKey,
+    KEY_LEAD, KeyState, RotateSigningKey, SealedSigningKey, SigningKeys as StoredSigningKeys,
+    StoreFirstSigningKey, state,
 };
 use gatehouse_actors::error::OpError;
 use gatehouse_actors::store::Store;
@@ -81,10 +82,16 @@ pub(crate) async fn keep(app: Data<App>) {
 fn due(stored: &[SealedSigningKey], rotation_days: u16, now: Millis) -> Vec<SigningAlgorithm> {
     let oldest = now - Millis::from(rotation_days) * DAY;
     let newest = |algorithm: SigningAlgorithm| {
-        stored.iter().find(|key| key.algorithm == algorithm && key.retired_at.is_none())
+        let mut all = stored.iter().enumerate();
+        all.find(|(_, key)| key.algorithm == algorithm && key.retired_at.is_none())
     };
-    let is_old =
-        |algorithm: &SigningAlgorithm| newest(*algorithm).is_some_and(|key| key.signs_from <= oldest);
+    // How old one from the future is nobody knows: the clock was set back.
+    let is_old = |algorithm: &SigningAlgorithm| {
+        newest(*algorithm).is_some_and(|(index, key)| {
+            (key.signs_from <= oldest || key.signs_from > now + DAY)
+                && state(stored, index, now) != KeyState::Next
+        })
+    };
     if rotation_days == 0 { Vec::new() } else { SigningAlgorithm::ALL.into_iter().filter(is_old).collect() }
 }
 
@@ -145,5 +152,11 @@ mod tests {
         assert_eq!(due(&stored, 90, 90 * DAY), [SigningAlgorithm::Rs256]);
         assert_eq!(due(&stored, 90, 100 * DAY), [SigningAlgorithm::Es256, SigningAlgorithm::Rs256]);
         assert_eq!(due(&stored, 0, 10_000 * DAY), []);
+
+        // Made while the clock was a year ahead: the first one is replaced, a next one is waited for.
+        let ahead = [key(SigningAlgorithm::Es256, 365 * DAY, None)];
+        assert_eq!(due(&ahead, 90, DAY), [SigningAlgorithm::Es256]);
+        let waiting = [ahead[0].clone(), key(SigningAlgorithm::Es256, 0, None)];
+        assert_eq!(due(&waiting, 90, 2 * DAY), []);
     }
 }

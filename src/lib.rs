@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod dev;
 pub mod device;
 pub mod drain;
+pub mod edge;
 pub mod end_users;
 pub mod error;
 pub mod events;

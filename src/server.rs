@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix_web::App as ActixApp;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App as ActixApp, HttpServer};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
@@ -24,8 +24,10 @@ use gatehouse_actors::housekeeper::Housekeeping;
 use gatehouse_actors::store::Store;
 use gatehouse_actors::stripe_event_actor::StripeSettings;
 use gatehouse_actors::system::{ActorSystem, Ports, StartError as ActorsError};
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::configure;
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
@@ -40,11 +42,13 @@ use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, Traffic};
+use crate::edge::certificate::Shown;
+use crate::edge::{self, certificate, renewal};
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
-use crate::http::{body, cors, dialect, doorstep, headers, observe, throttle};
+use crate::http::{body, cors, dialect, headers, observe, throttle};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
 use crate::metrics::{Meters, endpoint};
@@ -58,11 +62,8 @@ use crate::throttle::streams::Streams;
 use crate::upstream::{AddressPolicy, GuardedClient, HttpClient, Provider, install_crypto_provider};
 use crate::vault::{self, Vault};
 
-/// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// A client gets this long from connecting to the end of the head of its first request. Not so short that browsers,
-/// which connect before they know what to ask, are told 408 all the time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the end of a stop may take, after requests are finished. A disk that hangs would hold it up for ever.
+const LONGEST_FLUSH: Duration = Duration::from_secs(20);
 /// Reader connections of the fast lane.
 const READERS: u32 = 2;
 
@@ -85,6 +86,12 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The certificate or its key was changed since the settings were checked.
+    #[error("cannot use the certificate: {0}")]
+    Certificate(String),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// Something could not be counted.
     #[error("cannot count: {0}")]
     Meters(#[from] prometheus::Error),
@@ -118,6 +125,9 @@ pub enum RunError {
     /// A vital actor died; the process drained and should be started again.
     #[error("the {0} died")]
     ActorDied(&'static str),
+    /// The disk hangs: what was not answered yet is not written.
+    #[error("the disk did not take the last writes in time; everything that was answered is on it")]
+    NotFlushed,
     /// The listening side failed.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
@@ -148,6 +158,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let listener = TcpListener::bind(address).map_err(bind)?;
     let port = listener.local_addr().map_err(bind)?.port();
     let scrapers = scrapers_door(&config)?;
+    let certificate = certificate(&config)?;
     let base_url = config.base_url.as_ref().map_or_else(
         || format!("http://{}", SocketAddr::new(config.host, port)),
         |url| url.as_str().trim_end_matches('/').to_owned(),
@@ -184,11 +195,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         limits: Limits::new(&config.limits.quotas),
+        certificate,
         connections: Connections::new(
-            doorstep::capacity(config.limits.connections),
+            edge::capacity(config.limits.connections),
             config.limits.connections_of_address,
         ),
-        used_proofs: UsedProofs::since(clock.now()),
+        used_proofs: UsedProofs::default(),
         stripe_keys: stripe_keys(&config),
         last_used: LastUsed::default(),
         event_streams: Streams::default(),
@@ -213,12 +225,17 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     }
     actors.reseal(resealing);
     let door = Door::of(&listener).map_err(bind)?;
-    let server = serve(app.clone(), dev_provider, listener).map_err(bind)?;
+    let tls = app.certificate.clone().map(certificate::server_config).transpose()?;
+    if let Some(shown) = &app.certificate {
+        renewal::announce(shown, app.clock.now());
+    }
+    let server = serve(app.clone(), dev_provider, listener, tls).map_err(bind)?;
     let handle = server.handle();
     log::info!(url = base_url.as_str(), port = port, mode:? = app.config.mode; "listening");
     let scrapers = scrapers.map(|listener| serve_scrapers(&app, listener)).transpose()?;
     let bell = actors.death_bell();
-    let keeper = tokio::task::spawn_local(key_keeper::keep(app.clone()));
+    let (of_keys, of_certificate) = (key_keeper::keep(app.clone()), renewal::keep(app.clone()));
+    let keeper = tokio::task::spawn_local(async { tokio::join!(of_keys, of_certificate).1 });
     Ok(Running {
         base_url,
         port,
@@ -291,6 +308,13 @@ fn serve_scrapers(app: &Data<App>, listener: TcpListener) -> Result<ServerHandle
     Ok(handle)
 }
 
+fn certificate(config: &Config) -> Result<Option<Arc<Shown>>, StartError> {
+    let opened = config.tls.as_ref().map(Shown::open).transpose();
+    opened.map(|shown| shown.map(Arc::new)).map_err(|errors| {
+        StartError::Certificate(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
+}
+
 /// A database is for dev mode or for real, never for both.
 async fn claim_mode(store: &Store, mode: Mode) -> Result<(), StartError> {
     let mode = match mode {
@@ -351,10 +375,10 @@ fn serve(
     app: Data<App>,
     dev_provider: Option<Data<DevProvider>>,
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
 ) -> std::io::Result<actix_web::dev::Server> {
-    let workers = app.config.workers;
     let reach = address_policy(app.config.mode);
-    let at_the_door = app.clone();
+    let of_edge = app.clone();
     let factory = move || {
         ActixApp::new()
             .app_data(app.clone())
@@ -369,19 +393,7 @@ fn serve(
             .wrap(from_fn(drain::farewell))
             .configure(|cfg| configure(cfg, &app.meters.requests, dev_provider.clone()))
     };
-    Ok(HttpServer::new(factory)
-        .workers(workers)
-        .on_connect(move |connection, data| doorstep::admit(&at_the_door, connection, data))
-        // Never reached: who is one too many is told so, and not left waiting.
-        .max_connections(usize::from(u16::MAX) * 16)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(drain::CLOSE_SECONDS)
-        // Answers are written whole, so nothing is gained by holding one back until the last was acknowledged.
-        .tcp_nodelay(true)
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    edge::serve(of_edge, listener, tls, factory)
 }
 
 impl Running {
@@ -429,11 +441,14 @@ impl Running {
         if let Some(mail_room) = mail_room {
             mail_room.close().await;
         }
-        app.last_used.flush(&app.store).await;
         if let Some(scrapers) = scrapers {
             scrapers.stop(false).await;
         }
-        actors.stop().await;
+        let flush = async {
+            app.last_used.flush(&app.store).await;
+            actors.stop().await;
+        };
+        timeout(LONGEST_FLUSH, flush).await.map_err(|_| RunError::NotFlushed)?;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))
     }

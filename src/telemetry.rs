@@ -4,6 +4,7 @@
 //! the log at any level: whatever the filter says, crates other than ours stay at `warn`, because below it some of
 //! them print headers, bodies or keys.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -82,6 +83,9 @@ impl<L: Log> Log for Capped<L> {
         if record.target() == "actix_server::accept" && ACCEPT_ERRORS_ARE_EXPECTED.load(Ordering::Relaxed) {
             return;
         }
+        if is_a_peers_doing(record) {
+            return;
+        }
         if record.level() <= cap(record.target()).min(cap(module)) {
             self.0.log(record);
         }
@@ -90,6 +94,13 @@ impl<L: Log> Log for Capped<L> {
     fn flush(&self) {
         self.0.flush();
     }
+}
+
+/// What a peer sent that is no HTTP was answered with 400. An operator can do nothing about it, and whoever sends it could
+/// fill the log.
+fn is_a_peers_doing(record: &Record<'_>) -> bool {
+    record.target() == "actix_http::h1::dispatcher"
+        && record.args().to_string().starts_with("stream error: request parse error")
 }
 
 /// The most that lines under this target may say. An allow-list, so that a crate that is new here stays quiet.
@@ -116,7 +127,7 @@ fn text_line(time: &str, record: &Record<'_>) -> String {
     let mut line = format!("{time} {} ", record.level());
     push_escaped(&mut line, record.target());
     line.push(' ');
-    let message = record.args().to_string();
+    let message = text_of(record.args());
     // A message with = in it could pass for a key and its value.
     if message.contains(['=', '"']) {
         push_quoted(&mut line, &message);
@@ -132,6 +143,11 @@ fn text_line(time: &str, record: &Record<'_>) -> String {
     line
 }
 
+/// The text of a message; most are constant.
+fn text_of<'a>(args: &fmt::Arguments<'a>) -> Cow<'a, str> {
+    args.as_str().map_or_else(|| Cow::Owned(args.to_string()), Cow::Borrowed)
+}
+
 struct TextPairs<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for TextPairs<'_> {
@@ -140,7 +156,11 @@ impl<'kvs> VisitSource<'kvs> for TextPairs<'_> {
         let plain_key = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
         self.0.extend(key.as_str().chars().map(|letter| if plain_key(letter) { letter } else { '_' }));
         self.0.push('=');
-        let text = value.to_string();
+        if let Some(number) = value.to_i64() {
+            let _ = write!(self.0, "{number}"); // writing to a String cannot fail
+            return Ok(());
+        }
+        let text = value.to_borrowed_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         if text.is_empty() || text.contains(|letter: char| needs_quotes(letter)) {
             push_quoted(self.0, &text);
         } else {
@@ -166,6 +186,9 @@ fn push_quoted(line: &mut String, text: &str) {
 }
 
 fn push_escaped(line: &mut String, text: &str) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return line.push_str(text);
+    }
     text.chars().for_each(|letter| push_letter(line, letter));
 }
 
@@ -193,13 +216,8 @@ fn json_line(time: &str, record: &Record<'_>) -> String {
         Level::Debug => "debug",
         Level::Trace => "trace",
     };
-    let object = JsonLine {
-        time,
-        level,
-        target: record.target(),
-        message: &record.args().to_string(),
-        fields: fields.0,
-    };
+    let object =
+        JsonLine { time, level, target: record.target(), message: &text_of(record.args()), fields: fields.0 };
     let mut line = String::new();
     // JSON escapes line breaks and most of what steers a terminal; the rest is escaped here, in JSON's own way.
     for letter in serde_json::to_string(&object).unwrap_or_default().chars() {

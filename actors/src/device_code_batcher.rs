@@ -6,6 +6,7 @@
 //! request's thread: the user code that follows from the id
 //! ```
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -21,12 +22,19 @@ use crate::writer::{QueuedWrite, Verdict, attempt};
 const MAX_BATCH: usize = 256;
 
 /// A fresh secret: what the terminal gets and what the database keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MintedDeviceCode {
     /// The secret half of the device code; the row's id goes in front of it.
     pub secret: [u8; 32],
     /// SHA-256 of `secret`.
     pub secret_hash: [u8; 32],
+}
+
+impl fmt::Debug for MintedDeviceCode {
+    /// The code is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintedDeviceCode").finish_non_exhaustive()
+    }
 }
 
 /// Makes codes. A port: randomness and keys live on the other side of the wall.
@@ -47,7 +55,7 @@ pub struct IssueDeviceCode {
 }
 
 /// A device code that is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct IssuedDeviceCode {
     /// The row's id, in front of the secret in the device code.
     pub id: i64,
@@ -55,6 +63,13 @@ pub struct IssuedDeviceCode {
     pub secret: [u8; 32],
     /// What the user types, without the dash.
     pub user_code: String,
+}
+
+impl fmt::Debug for IssuedDeviceCode {
+    /// The codes are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedDeviceCode").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A row that is asked for, with the way back and the admission.

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::commit_queue::{Background, CommitQueue, Stop};
-use crate::data::housekeeping::{Chore, FindOld, Scattered, Sweep, SweepOld};
+use crate::data::housekeeping::{Chore, FindOld, Scattered, Sweep, SweepOld, Swept};
 use crate::error::{OpError, StoreError};
 use crate::guard::{DeathBell, Vital};
 use crate::message::{Observe, Snapshot, WriteOp};
@@ -147,7 +147,7 @@ struct Figures {
     failures: AtomicU64,
     pieces: AtomicU64,
     scattered: [Walk; Scattered::ALL.len()],
-    chores: [AtomicU64; Chore::ALL.len()],
+    chores: [Walk; Chore::ALL.len()],
 }
 
 impl Figures {
@@ -165,10 +165,9 @@ impl Figures {
             ("failures", read(&self.failures)),
             ("pieces", read(&self.pieces)),
         ];
-        list.extend(
-            Scattered::ALL.iter().zip(&self.scattered).map(|(kind, walk)| (kind.name(), read(&walk.swept))),
-        );
-        list.extend(Chore::ALL.iter().zip(&self.chores).map(|(chore, rows)| (chore.name(), read(rows))));
+        let scattered = Scattered::ALL.iter().map(|kind| kind.name()).zip(&self.scattered);
+        let chores = Chore::ALL.iter().map(|chore| chore.name()).zip(&self.chores);
+        list.extend(scattered.chain(chores).map(|(name, walk)| (name, read(&walk.swept))));
         list
     }
 }
@@ -186,8 +185,8 @@ impl Broom {
     /// Once through everything. Returns how many rows are gone.
     async fn round(&self) -> Result<u64, StoreError> {
         let mut rows = 0;
-        for (chore, figure) in Chore::ALL.into_iter().zip(&self.figures.chores) {
-            rows += self.sweep(chore, figure).await?;
+        for (chore, walk) in Chore::ALL.into_iter().zip(&self.figures.chores) {
+            rows += self.sweep(chore, walk).await?;
         }
         for (kind, walk) in Scattered::ALL.into_iter().zip(&self.figures.scattered) {
             rows += self.sweep_old(kind, walk).await?;
@@ -195,18 +194,35 @@ impl Broom {
         Ok(rows)
     }
 
-    async fn sweep(&self, chore: Chore, figure: &AtomicU64) -> Result<u64, StoreError> {
+    /// The oldest ones, as long as some of them go, and then a piece further on than in the round before: rows of a
+    /// clock that was ahead are old only later than those that came after them, and must not hold those up.
+    async fn sweep(&self, chore: Chore, walk: &Walk) -> Result<u64, StoreError> {
+        let (oldest, last) = self.sweep_from(0, chore, walk).await?;
+        let after = walk.after.load(Ordering::Relaxed);
+        let (further_on, last) =
+            if after == 0 { (0, last) } else { self.sweep_from(after, chore, walk).await? };
+        walk.after.store(last.unwrap_or_default(), Ordering::Relaxed);
+        Ok(oldest + further_on)
+    }
+
+    /// Looks at one piece again and again, as long as some of it goes. Tells how many went, and where it ends.
+    async fn sweep_from(
+        &self,
+        after: i64,
+        chore: Chore,
+        walk: &Walk,
+    ) -> Result<(u64, Option<i64>), StoreError> {
         let Housekeeping { clock, login_event_days, .. } = &self.settings;
-        let mut rows = 0;
+        let mut all = 0;
         loop {
-            let sweep = Sweep { chore, limit: PIECE, login_event_days: *login_event_days, now: clock.now() };
-            let swept = self.write(sweep).await? as u64;
-            figure.fetch_add(swept, Ordering::Relaxed);
-            rows += swept;
-            // The oldest ones are looked at again as long as some of them go.
-            if swept == 0 {
-                return Ok(rows);
+            let sweep =
+                Sweep { chore, after, limit: PIECE, login_event_days: *login_event_days, now: clock.now() };
+            let Swept { rows, last } = self.write(sweep).await?;
+            if rows == 0 {
+                return Ok((all, last));
             }
+            walk.swept.fetch_add(rows as u64, Ordering::Relaxed);
+            all += rows as u64;
         }
     }
 

@@ -31,3 +31,4 @@ pub mod system;
 pub mod token_refresher;
 pub(crate) mod wal_checkpointer;
 pub(crate) mod writer;
+mod writer_state;

@@ -38,18 +38,6 @@ pub trait WriteOp: Send + 'static {
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Self::Output, OpError<Self::Refused>>;
 }
 
-/// The message that carries a question to a [`crate::reader::Reader`], with its admission: the place is free again
-/// when the question was answered, also when nobody waits for the answer any more.
-#[derive(Debug)]
-pub struct Read<Q> {
-    pub(crate) question: Q,
-    pub(crate) _permit: OwnedSemaphorePermit,
-}
-
-impl<Q: ReadOp> Message for Read<Q> {
-    type Result = Result<Q::Output, StoreError>;
-}
-
 /// The message that carries a change to the [`crate::commit_queue::CommitQueue`], with its admission. A batch of
 /// requests that were admitted one by one brings none of its own.
 #[derive(Debug)]

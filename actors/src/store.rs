@@ -1,6 +1,6 @@
 //! The two verbs: `read` a question, `write` a change. Admission and time budgets are here and nowhere else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,14 +20,15 @@ use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
 use crate::line::Line;
 use crate::memory::{Lease, Memory, Recall};
-use crate::message::{Lane, Observe, Read, ReadOp, Snapshot, WriteOp};
+use crate::message::{Lane, Observe, ReadOp, Snapshot, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
-use crate::reader::Reader;
+use crate::reader::{Questions, Reader};
 use crate::resealer::Resealer;
 use crate::stripe_event_actor::{Again, Nudge, Nudged, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
+use crate::writer_state::WriterState;
 
 /// How long a request waits for a place before it is told to come back.
 const ADMISSION_BUDGET: Duration = Duration::from_secs(2);
@@ -44,6 +45,7 @@ pub(crate) const WRITE_PERMITS: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct ReadLane {
     pub(crate) readers: Addr<Reader>,
+    pub(crate) questions: Questions,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) meters: LaneMeters,
 }
@@ -54,10 +56,10 @@ impl ReadLane {
         &self,
         question: Q,
     ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
-        let Self { readers, permits, meters } = self.clone();
+        let Self { readers, questions, permits, meters } = self.clone();
         async move {
             let permit = admit(&permits, &meters.refused).await?;
-            readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+            questions.ask(&readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
         }
     }
 }
@@ -84,7 +86,7 @@ pub struct Store {
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
-    pub(crate) writes_failing: Arc<AtomicBool>,
+    pub(crate) writer_state: Arc<WriterState>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) meters: Meters,
 }
@@ -201,7 +203,7 @@ impl Store {
                 ("fast_read_places_taken", taken(READ_PERMITS, &self.fast.permits)),
                 ("report_read_places", READ_PERMITS as u64),
                 ("report_read_places_taken", taken(READ_PERMITS, &self.report.permits)),
-                ("writes_failing", u64::from(self.writes_failing())),
+                ("writes_failing", u64::from(self.writes_failing() || self.writes_hang())),
             ],
         }
     }
@@ -221,7 +223,13 @@ impl Store {
     /// Whether the last commit failed in the engine or on the disk. The next one that succeeds clears it.
     #[must_use]
     pub fn writes_failing(&self) -> bool {
-        self.writes_failing.load(Ordering::Relaxed)
+        self.writer_state.is_failing()
+    }
+
+    /// Whether the disk has kept the writer for so long that it must be taken to hang.
+    #[must_use]
+    pub fn writes_hang(&self) -> bool {
+        self.writer_state.is_hanging()
     }
 
     /// The name of a vital actor that died, if one did: the process is on its way out.

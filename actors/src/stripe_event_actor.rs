@@ -35,7 +35,7 @@ use crate::data::stripe_entitlements::EndLapsedTiers;
 use crate::data::stripe_inbox::{Replay, ReplayStripeEvents, StripeInboxState};
 use crate::error::{OpError, StoreError};
 use crate::guard::{DeathBell, Vital};
-use crate::message::{Observe, Read, ReadOp, Snapshot, Write, WriteOp};
+use crate::message::{Observe, ReadOp, Snapshot, Write, WriteOp};
 use crate::store::ReadLane;
 
 /// How often it looks for events whose next attempt is due.
@@ -93,7 +93,8 @@ impl Worker {
     async fn read<Q: ReadOp>(&self, question: Q) -> Result<Q::Output, StoreError> {
         let permit = Arc::clone(&self.lane.permits).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Closed)?;
-        self.lane.readers.send(Read { question, _permit: permit }).await.unwrap_or(Err(StoreError::Closed))
+        let ReadLane { readers, questions, .. } = &self.lane;
+        questions.ask(readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Not admitted like a request: there is one writer of this kind, and it waits for each answer.

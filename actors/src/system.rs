@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, SyncArbiter};
@@ -26,13 +25,14 @@ use crate::line::Line;
 use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
-use crate::reader::Reader;
+use crate::reader::{Questions, Reader};
 use crate::resealer::{ColumnToReseal, Resealer};
 use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
 use crate::stripe_event_actor::{Nudged, StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer::Writer;
+use crate::writer_state::WriterState;
 
 /// How long a stop waits for what is being delivered.
 const LONGEST_DELIVERY_AT_STOP: Duration = Duration::from_secs(3);
@@ -82,10 +82,10 @@ impl ActorSystem {
         let report = start_lane(&engine, 1, &meters.report)?;
         // A reader of its own: no report delays what Stripe says, and no backlog of it delays a report.
         let background = start_lane(&engine, 1, &meters.background)?;
-        let writes_failing = Arc::new(AtomicBool::new(false));
+        let writer_state = Arc::new(WriterState::default());
         let bulletin = Bulletin::default();
         let memory = Arc::new(Memory::default());
-        let told = (&writes_failing, &bulletin, &meters, &*memory);
+        let told = (&writer_state, &bulletin, &meters, &*memory);
         let line = Arc::<Line>::default();
         line.open(start_writer((&engine, &line), ports.faults, &bell, told)?);
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
@@ -144,7 +144,7 @@ impl ActorSystem {
             outbox,
             bulletin,
             bell: bell_of_store,
-            writes_failing,
+            writer_state,
             memory,
             meters,
         };
@@ -246,23 +246,31 @@ fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<Read
     let pool = engine.readers(readers)?;
     let threads = readers as usize;
     let seconds = meters.seconds.clone();
+    let questions = Questions::for_readers(threads);
+    let list = questions.clone();
     let readers = SyncArbiter::start(threads, move || Reader {
+        questions: list.clone(),
         pool: pool.clone(),
         connection: None,
         seconds: seconds.clone(),
     });
-    Ok(ReadLane { readers, permits: Arc::new(Semaphore::new(READ_PERMITS)), meters: meters.clone() })
+    Ok(ReadLane {
+        readers,
+        questions,
+        permits: Arc::new(Semaphore::new(READ_PERMITS)),
+        meters: meters.clone(),
+    })
 }
 
 fn start_writer(
     (engine, line): (&Engine, &Arc<Line>),
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
-    (failing, bulletin, meters, memory): (&Arc<AtomicBool>, &Bulletin, &Meters, &Memory),
+    (state, bulletin, meters, memory): (&Arc<WriterState>, &Bulletin, &Meters, &Memory),
 ) -> Result<Addr<Writer>, StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
-    let (engine, line, bell, failing) = (engine.clone(), Arc::clone(line), bell.clone(), Arc::clone(failing));
+    let (engine, line, bell, state) = (engine.clone(), Arc::clone(line), bell.clone(), Arc::clone(state));
     let (bulletin, meters, freshness) =
         (bulletin.clone(), meters.writer.clone(), Arc::clone(&memory.freshness));
     Ok(SyncArbiter::start(1, move || Writer {
@@ -271,7 +279,7 @@ fn start_writer(
         connection: None,
         faults: Arc::clone(&faults),
         bell: bell.clone(),
-        failing: Arc::clone(&failing),
+        state: Arc::clone(&state),
         bulletin: bulletin.clone(),
         freshness: Arc::clone(&freshness),
         meters: meters.clone(),

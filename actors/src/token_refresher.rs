@@ -70,6 +70,13 @@ struct Circuit {
     closed_until: Millis,
 }
 
+impl Circuit {
+    /// Until when the provider is left alone, if it is. An end further away than that means that the clock was set back.
+    fn closed_until(&self, now: Millis) -> Option<Millis> {
+        Some(self.closed_until).filter(|end| (1..=LEFT_ALONE).contains(&(end - now)))
+    }
+}
+
 /// Providers with figures of their own: as named in the database, failures, whether it is left alone now.
 const PROVIDERS: [(&str, &str, &str); 5] = [
     ("github", "failed_github", "left_alone_now_github"),
@@ -140,8 +147,7 @@ impl TokenRefresher {
         let left_alone: HashMap<String, Millis> = self
             .circuits
             .iter()
-            .filter(|(_, circuit)| circuit.closed_until > now)
-            .map(|(provider, circuit)| (provider.clone(), circuit.closed_until))
+            .filter_map(|(provider, circuit)| Some((provider.clone(), circuit.closed_until(now)?)))
             .collect();
         let batch = refresh_batch(store, port, now, left_alone);
         ctx.spawn(batch.into_actor(self).map(|done, actor, ctx| {
@@ -167,7 +173,7 @@ impl TokenRefresher {
                 Some(RefreshOutcome::Failed) => {
                     *self.counts.failed.entry(provider.clone()).or_default() += 1;
                     circuit.failures_in_row += 1;
-                    if circuit.failures_in_row >= BREAKS_AFTER && circuit.closed_until <= now {
+                    if circuit.failures_in_row >= BREAKS_AFTER && circuit.closed_until(now).is_none() {
                         circuit.closed_until = now + LEFT_ALONE;
                         log::warn!(provider = provider.as_str(); "provider fails, its tokens wait");
                     }
@@ -303,7 +309,7 @@ impl Handler<Observe> for TokenRefresher {
 
     fn handle(&mut self, _: Observe, _ctx: &mut Self::Context) -> Self::Result {
         let now = self.clock.now();
-        let is_left_alone = |circuit: &Circuit| circuit.closed_until > now;
+        let is_left_alone = |circuit: &Circuit| circuit.closed_until(now).is_some();
         let broken = self.circuits.values().filter(|circuit| is_left_alone(circuit)).count();
         let mut figures = vec![
             ("due", self.backlog.due.try_into().unwrap_or_default()),

@@ -1,12 +1,12 @@
 //! The one thread that changes the database.
 //!
 //! It is called when it rests, and then works until the line is empty, because a sync actor that got each write as a
-//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
+//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT,
+//! apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Handler, Message, SyncContext};
@@ -21,6 +21,7 @@ use crate::line::Line;
 use crate::memory::Freshness;
 use crate::message::WriteOp;
 use crate::meters::WriterMeters;
+use crate::writer_state::WriterState;
 
 /// What became of an operation inside its savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +117,7 @@ pub(crate) struct Writer {
     pub(crate) connection: Option<WriteConnection>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) bell: DeathBell,
-    /// Set while the engine or the disk refuses writes; cleared by the next commit.
-    pub(crate) failing: Arc<AtomicBool>,
+    pub(crate) state: Arc<WriterState>,
     /// Where news of a commit are put up.
     pub(crate) bulletin: Bulletin,
     /// Where changes are told of, for what is kept in memory.
@@ -137,11 +137,13 @@ impl Handler<Work> for Writer {
         while let Some(job) = self.line.next(done) {
             // Panics of operations are caught one by one; anything that gets this far is a defect of the writer
             // itself, and SyncArbiter would silently lose the thread.
+            self.state.begin();
             done = catch_unwind(AssertUnwindSafe(|| self.run(job))).unwrap_or_else(|_| {
                 self.connection = None;
                 self.bell.ring("writer");
                 Done::default()
             });
+            self.state.end();
         }
     }
 }
@@ -204,7 +206,7 @@ impl Writer {
                 fail(&mut batch, &error);
             }
         }
-        self.failing.store(failing, Ordering::Relaxed);
+        self.state.committed(failing);
         for op in batch {
             op.answer();
         }

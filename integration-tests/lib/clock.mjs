@@ -6,7 +6,7 @@ import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The preloaded library, wherever this architecture keeps it. */
-function library() {
+export function library() {
   const found = ['/usr/lib', ...readdirSync('/usr/lib').filter((name) => name.includes('-linux-')).map((name) => `/usr/lib/${name}`)]
     .map((dir) => path.join(dir, 'faketime', 'libfaketimeMT.so.1'))
     .find(existsSync);
@@ -29,9 +29,9 @@ export class FakeClock {
     };
   }
 
-  /** From now on the service believes that it is this many seconds later than it is. */
+  /** From now on the service believes that it is this many seconds later than it is; earlier when it is negative. */
   set(secondsAhead) {
-    writeFileSync(`${this.#file}.new`, `+${secondsAhead}s\n`);
+    writeFileSync(`${this.#file}.new`, `${secondsAhead < 0 ? '' : '+'}${secondsAhead}s\n`);
     renameSync(`${this.#file}.new`, this.#file); // a reader sees the old offset or the new one
   }
 }

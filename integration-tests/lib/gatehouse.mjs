@@ -42,19 +42,19 @@ export class Gatehouse {
   /**
    * @param {object} [options]
    * @param {boolean} [options.dev] `serve --dev` (the default) or production mode
-   * @param {Record<string, string>} [options.env] added to the environment
+   * @param {Record<string, string> | ((dir: string, port: number) => Record<string, string>)} [options.env] added to the environment
    * @param {string} [options.logLevel] RUST_LOG; trace by default, so that the leak check sees everything
    * @param {boolean} [options.fakeClock] gives `server.clock`, which can be set ahead while it runs
    */
   static async start({ dev = true, env = {}, logLevel = 'trace', fakeClock = false } = {}) {
-    const server = new Gatehouse({ dev, logLevel, env: { ...env } });
+    const server = new Gatehouse({ dev, logLevel, env: typeof env === 'function' ? {} : { ...env } });
     if (fakeClock) {
       server.clock = new FakeClock(server.dir);
       Object.assign(server.#options.env, server.clock.env);
     }
     if (!dev) {
       const port = await freePort();
-      Object.assign(server.#options.env, productionEnv(server.dir, port), env);
+      Object.assign(server.#options.env, productionEnv(server.dir, port), typeof env === 'function' ? env(server.dir, port) : env);
     }
     await server.#launch();
     return server;
@@ -86,7 +86,7 @@ export class Gatehouse {
       throw new Error(`${error.message}\n${this.tail()}`, { cause: error });
     }
     this.port = new URL(this.url).port;
-    await watch(this.url);
+    if (this.url.startsWith('http:')) await watch(this.url); // the document is the same one over TLS
   }
 
   /** The process id, for a look at /proc. */
@@ -200,5 +200,5 @@ function bareEnv(home) {
 }
 
 function listeningUrl(line) {
-  return /\blistening\b.*\burl(?:="?|":")(http:\/\/[^\s"]+)/.exec(line.replace(/\u001b\[[\d;]*m/g, ''))?.[1];
+  return /\blistening\b.*\burl(?:="?|":")(https?:\/\/[^\s"]+)/.exec(line.replace(/\u001b\[[\d;]*m/g, ''))?.[1];
 }

@@ -33,7 +33,7 @@ export class Receiver {
     this.url = `http://127.0.0.1:${this.port}/hook`;
   }
 
-  /** The next answers, in order: `{ status, location }`, or 'hang'. */
+  /** The next answers, in order: `{ status, location, retryAfter }`, or 'hang'. */
   plan(...answers) {
     this.#answers.push(...answers);
   }
@@ -50,7 +50,8 @@ export class Receiver {
     const { method, url: path, headers } = request;
     this.seen.push({ method, path, headers, body: Buffer.concat(chunks).toString(), answered: answer.status ?? answer });
     if (answer === 'hang') return;
-    response.writeHead(answer.status, answer.location === undefined ? {} : { location: answer.location });
+    const { status, location, retryAfter } = answer;
+    response.writeHead(status, { ...(location && { location }), ...(retryAfter && { 'retry-after': retryAfter }) });
     response.end(answer.status === 204 ? undefined : 'what a receiver says is nobody else\'s business');
   }
 

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import net from 'node:net';
 import { CLI, deviceCode, poll } from '../lib/flows.mjs';
 import { request } from '../lib/http.mjs';
+import { connection, head } from '../lib/socket.mjs';
 import { scenario } from '../lib/stage.mjs';
 import { pause, until, within } from '../lib/until.mjs';
 
@@ -121,7 +121,6 @@ async function askUntilRefused(server, agent, answered) {
   }
 }
 
-/** A connection: its socket, what came in so far, and a promise of its end. */
 scenario('one connection too many is told so and hung up on, and those that are open are served', async (stage) => {
   const server = await stage.gatehouse({ env: { MAX_CONNECTIONS_PER_ADDRESS: '6' } });
   const open = [];
@@ -150,17 +149,3 @@ scenario('one connection too many is told so and hung up on, and those that are 
   await until('there is room again', async () => (await request(`${server.url}/health/live`)).status === 200);
   first.socket.destroy();
 });
-
-async function connection(server) {
-  const socket = net.connect(Number(server.port), '127.0.0.1');
-  let received = '';
-  socket.on('data', (chunk) => { received += chunk.toString('latin1'); });
-  socket.on('error', () => {}); // writing to a connection that the service closed
-  const closed = once(socket, 'close');
-  await once(socket, 'connect');
-  return { socket, closed, text: () => received };
-}
-
-function head(method, path, ...fields) {
-  return [`${method} ${path} HTTP/1.1`, 'host: gatehouse.test', ...fields, '', ''].join('\r\n');
-}

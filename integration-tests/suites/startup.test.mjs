@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -167,10 +167,19 @@ scenario('a database that a newer version has migrated is refused, and left alon
 
 scenario('two processes never share one database', async (stage) => {
   const server = await stage.gatehouse();
-  const second = await runToEnd(['serve', '--dev'], { cwd: server.dir, env: { SERVER_PORT: '0' } });
-  assert(second.code > 0);
-  assert.match(second.stderr + second.stdout, /use|running|lock/i);
+  const alias = path.join(server.dir, 'data', 'alias.db');
+  symlinkSync(path.join(server.dir, 'data', 'gatehouse.db'), alias);
+  for (const env of [{}, { DATABASE_URL: `sqlite:${alias}` }]) {
+    const second = await runToEnd(['serve', '--dev'], { cwd: server.dir, env: { SERVER_PORT: '0', ...env } });
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /another process is using .*\.db/);
+    assertNames(second.stderr, []);
+  }
   await signIn(server, 'dev', { email: 'ada@example.test' });
+  rmSync(alias);
+  // Whoever is killed leaves no lock behind.
+  await server.kill9();
+  await server.restart();
 });
 
 scenario('a database of dev mode is not opened in production, nor the other way round', async (stage) => {

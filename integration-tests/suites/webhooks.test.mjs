@@ -122,6 +122,41 @@ scenario('a receiver that fails, redirects or is not there gets it later, under 
   await Promise.all([receiver.close(), elsewhere.close()]);
 });
 
+scenario('a receiver that asks to be left alone is, and one that fails for three days is switched off', async (stage) => {
+  const { server, owner } = await setting(stage, { fakeClock: true });
+  const receiver = await Receiver.start();
+  receiver.plan({ status: 503, retryAfter: '3600' }, { status: 429, retryAfter: '99999999' });
+  receiver.always({ status: 500 });
+  const hook = await create(owner, receiver.url, { event_types: ['service.created'] });
+  await ping(owner, hook);
+  const pause = ({ last_attempt_at: last, next_attempt_at: next }) => (Date.parse(next) - Date.parse(last)) / 1000;
+  assert.equal(pause(await untilNewest(owner, hook, { attempts: 1, last_status: 503 })), 3600);
+  server.clock.set(3605);
+  await renew(owner);
+  assert.equal(pause(await untilNewest(owner, hook, { attempts: 2, last_status: 429 })), 4 * 3600, 'not for longer than we would wait ourselves');
+
+  const day = 24 * 3600;
+  for (const days of [1, 2]) {
+    server.clock.set(days * day);
+    await renew(owner);
+    await untilNewest(owner, hook, { attempts: 2 + days, last_status: 500 });
+    assert.equal((await owner.get(hook.path)).json.enabled, true);
+  }
+  server.clock.set(3 * day + 3600);
+  await renew(owner);
+  const off = await until('it is switched off', async () => { const { json } = await owner.get(hook.path); return !json.enabled && json; });
+  assert.match(off.disabled_reason, /three days/);
+  const { logs } = (await owner.get('/api/organizations/demo/audit-log')).json;
+  assert(logs.some(({ action }) => action === 'webhook.disabled'), JSON.stringify(logs.map(({ action }) => action)));
+  const { length } = receiver.seen;
+  assert.equal((await owner.patch(hook.path, { enabled: true })).status, 200);
+  receiver.always({ status: 204 });
+  await ping(owner, hook);
+  await receiver.until(length + 1);
+  await untilNewest(owner, hook, { status: 'delivered' });
+  await receiver.close();
+});
+
 scenario('a receiver that hangs is cut, and holds up neither others nor the stop', async (stage) => {
   const { server, owner } = await setting(stage);
   const [hanging, good] = [await Receiver.start(), await Receiver.start()];

@@ -81,7 +81,8 @@ pub(super) fn account(mut fields: Fields) -> Result<NewAccount, Error> {
     if let Some(problem) = Some(&secret_key).filter(|key| !key.is_empty()).and_then(|key| key_problem(key)) {
         fields.reject("secret_key", problem);
     }
-    let secrets = fields.required_text("webhook_secret", 1000);
+    let secrets = Secret::new(fields.required_text("webhook_secret", 1000));
+    let secrets = secrets.expose();
     let items: Vec<&str> = secrets.split(',').map(str::trim).collect();
     if !secrets.is_empty() && items.iter().any(|item| webhook_secret_problem(item).is_some()) {
         fields.reject(

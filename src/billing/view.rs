@@ -24,8 +24,8 @@ pub(super) fn subscription(subject: &Subject, now: Millis) -> Subscription {
     let bought = entitlement.subscription;
     Subscription {
         service: subject.service_slug.clone(),
-        plan: entitlement.plan_name().unwrap_or_else(|| "free".to_owned()),
-        features: entitlement.features(),
+        plan: entitlement.plan_name().unwrap_or("free").to_owned(),
+        features: entitlement.features().to_vec(),
         status: bought.map_or_else(|| "active".to_owned(), |bought| bought.status.clone()),
         current_period_end: bought.and_then(|bought| bought.current_period_end).map(rfc3339),
         seats: entitlement.expires_at.and(bought).map(|bought| bought.quantity),

@@ -143,7 +143,8 @@ async fn ask_running(
         healthcheck::own_address()?.join(&format!("/internal/billing/{action}")).map_err(Failure::failed)?;
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
     let credential = authorization(&keys.operator, "POST", &target, clock.now());
-    let answer = Http::new(PATIENCE).post_empty(&url, &credential).await.map_err(Failure::failed)?;
+    let answer =
+        Http::of_this_machine(PATIENCE).post_empty(&url, &credential).await.map_err(Failure::failed)?;
     match (answer.status, answer.object()) {
         (200, Some(object)) => Ok(object),
         (status, object) => {

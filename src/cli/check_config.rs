@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use gatehouse_actors::clock::{Clock, SystemClock};
+
 use super::{Failure, print};
 use crate::config::provider::{ProviderKind, ProviderSettings};
 use crate::config::{Config, Environment, Mode, without_trailing_slash};
+use crate::edge::certificate::Pair;
+use crate::state::rfc3339;
 
 pub(super) fn run(mode: Mode) -> Result<(), Failure> {
     let config = Config::check(&Environment::read(), mode)?;
@@ -30,6 +34,7 @@ fn summary(config: &Config) -> String {
         ("mode", mode.to_owned()),
         ("base url", base_url),
         ("listens on", SocketAddr::new(config.host, config.port).to_string()),
+        ("tls", tls(config)),
         ("database", config.database_path.display().to_string()),
         ("sealing", sealing),
         ("providers", names(&config.providers)),
@@ -41,6 +46,14 @@ fn summary(config: &Config) -> String {
         let _ = writeln!(text, "  {name:<18}  {value}"); // writing to a String cannot fail
     }
     text
+}
+
+/// Until when the certificate is good, which no problem tells: it is served all the same.
+fn tls(config: &Config) -> String {
+    let Some(files) = &config.tls else { return "off".to_owned() };
+    let Ok(pair) = Pair::read(files) else { return "on".to_owned() };
+    let expired = if pair.not_after <= SystemClock.now() { ", HAS EXPIRED" } else { "" };
+    format!("on, certificate good until {}{expired}", rfc3339(pair.not_after))
 }
 
 fn names(providers: &BTreeMap<ProviderKind, ProviderSettings>) -> String {

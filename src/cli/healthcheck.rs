@@ -9,7 +9,7 @@ use url::Url;
 
 use super::http::{Http, HttpError};
 use super::{Failure, print};
-use crate::config::{Environment, listening_address};
+use crate::config::{Environment, ListeningAddress, listening_address};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -31,14 +31,17 @@ enum NotReady {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut url = match &arguments.url {
-        Some(url) => url.clone(),
-        None => own_address()?,
+    let (mut url, is_own) = match &arguments.url {
+        Some(url) => (url.clone(), false),
+        None => (own_address()?, true),
     };
     if url.path() == "/" {
         url.set_path("/health/ready");
     }
-    let answer = System::new().block_on(async { Http::new(PATIENCE).get(&url).await });
+    let answer = System::new().block_on(async {
+        let http = if is_own { Http::of_this_machine(PATIENCE) } else { Http::new(PATIENCE) };
+        http.get(&url).await
+    });
     match answer {
         Ok(answer) if answer.status == 200 => print(&"ready\n"),
         Ok(answer) => Err(Failure::failed(NotReady::Status(url, answer.status))),
@@ -48,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Where the service on this machine listens.
 pub(super) fn own_address() -> Result<Url, Failure> {
-    let (host, port) = listening_address(&Environment::read())?;
+    let ListeningAddress { host, port, is_tls } = listening_address(&Environment::read())?;
     if port == 0 {
         return Err(Failure::failed(NotReady::UnknownPort));
     }
@@ -58,5 +61,6 @@ pub(super) fn own_address() -> Result<Url, Failure> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         host => host,
     };
-    Url::parse(&format!("http://{}", SocketAddr::new(host, port))).map_err(Failure::failed)
+    let scheme = if is_tls { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://{}", SocketAddr::new(host, port))).map_err(Failure::failed)
 }

@@ -1,9 +1,14 @@
 //! The few requests that commands make: bounded in time and size, no redirects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt::time::timeout;
 use awc::error::SendRequestError;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -49,8 +54,24 @@ pub(super) struct Http {
 impl Http {
     /// A client whose requests take at most `patience`.
     pub(super) fn new(patience: Duration) -> Self {
+        Self::with(None, patience)
+    }
+
+    /// The same for the service on this machine. Its certificate is for its public name, and who could answer at its
+    /// address in its stead could also do so without TLS.
+    pub(super) fn of_this_machine(patience: Duration) -> Self {
+        Self::with(Some(any_certificate()), patience)
+    }
+
+    fn with(tls: Option<ClientConfig>, patience: Duration) -> Self {
         crate::upstream::install_crypto_provider();
+        let connector = awc::Connector::new();
+        let connector = match tls {
+            Some(tls) => connector.rustls_0_23(Arc::new(tls)),
+            None => connector,
+        };
         let client = awc::Client::builder()
+            .connector(connector)
             .timeout(patience)
             // RFC 9700 section 4.12: a redirect would carry codes and tokens to wherever it points.
             .disable_redirects()
@@ -102,5 +123,52 @@ impl Http {
             Ok(Answer { status: response.status().as_u16(), body: body.to_vec() })
         };
         timeout(self.patience, whole).await.map_err(|_| HttpError::Timeout)?
+    }
+}
+
+fn any_certificate() -> ClientConfig {
+    let verifier = AnyCertificate(ring::default_provider());
+    ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth()
+}
+
+/// Takes any certificate whose key the other side has.
+#[derive(Debug)]
+struct AnyCertificate(CryptoProvider);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

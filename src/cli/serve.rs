@@ -20,7 +20,7 @@ pub(super) fn run(mode: Mode) -> Result<(), Failure> {
         }
         running.finished().await.map_err(|error| match error {
             RunError::ActorDied(_) => Failure::Internal(error.into()),
-            RunError::Io(_) => Failure::failed(error),
+            RunError::Io(_) | RunError::NotFlushed => Failure::failed(error),
         })
     })
 }

@@ -35,7 +35,7 @@ impl BackupSettings {
     /// The key in the form that seals.
     #[must_use]
     pub fn sealing_key(&self) -> Option<BackupKey> {
-        self.key.as_ref().and_then(|key| key.expose().as_slice().try_into().ok())
+        self.key.as_ref().and_then(|key| BackupKey::try_from(key.expose().as_slice()).ok())
     }
 
     /// What the service does by itself, if anything.

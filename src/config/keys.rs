@@ -44,6 +44,10 @@ keys! {
         "The address to listen on. Dev mode accepts loopback addresses only.";
     SERVER_PORT: plain, "`3000`",
         "The port to listen on. `0` lets the system choose.";
+    TLS_CERT_FILE: plain, "off: plain HTTP, for a proxy that ends TLS",
+        "The certificate, PEM, followed by those between it and the root. With it the service speaks TLS 1.2 and 1.3 and nothing else; a new one is taken up without a restart.";
+    TLS_KEY_FILE: plain, "required with `TLS_CERT_FILE`",
+        "The private key that belongs to the certificate, PEM, not encrypted.";
     HTTP_WORKERS: plain, "`4`",
         "How many threads answer requests, from 1 to 256.";
     GITHUB_CLIENT_ID: plain, "off",
@@ -127,7 +131,7 @@ keys! {
     BACKUP_KEY: secret, "backups are not encrypted",
         "Encrypts backups: base64 of 32 bytes. Keep it where neither the backups nor the database are.";
     STRIPE_EVENT_RETENTION_DAYS: plain, "`30`",
-        "How many days Stripe's events are kept after they were applied or ignored, from 7 to 3650. Those that wait or were given up stay.";
+        "How many days Stripe's events are kept after they were applied or ignored, from 7 to 3650. Those that were given up are kept a year longer; those that wait stay.";
     METRICS_ADDR: plain, "`/metrics` is at the service's own port for who presents `METRICS_TOKEN`, and nowhere without one (dev mode: open)",
         "The address and port where alone `/metrics` is, such as `127.0.0.1:9464`. Other than loopback only with `METRICS_TOKEN`.";
     METRICS_TOKEN: secret, "none",

@@ -24,6 +24,7 @@ mod source;
 mod strength;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::edge::certificate::TlsFiles;
 use backup::BackupSettings;
 use billing::BillingSettings;
 use limits::LimitSettings;
@@ -115,6 +117,8 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// The certificate of that socket. None: it is plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// How many threads answer requests.
     pub workers: usize,
     /// Provider applications that end users of organizations sign in through.
@@ -176,6 +180,10 @@ impl Config {
         let base_url = read_base_url(reader, mode);
         let host = read_host(reader, mode);
         let port = read_port(reader);
+        let tls = tls::read(reader, source, mode);
+        if tls.is_some() {
+            tls::check_base_url(reader, base_url.as_ref());
+        }
         let workers = reader.parsed(keys::HTTP_WORKERS, |text| number(text, 1..=256, "threads")).unwrap_or(4);
         let (providers, platform_providers, provider_endpoints) = clients::read(reader);
         let platform_owner_email = reader
@@ -210,6 +218,7 @@ impl Config {
             base_url,
             host,
             port,
+            tls,
             workers,
             providers,
             platform_providers,
@@ -264,12 +273,28 @@ enum MissingSecrets {
     Leave,
 }
 
-/// Where `healthcheck` finds the service on this machine: reads the two listening settings and nothing else.
-pub fn listening_address(source: &dyn Source) -> Result<(IpAddr, u16), Problems> {
+/// Where the service of these settings listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListeningAddress {
+    /// The address.
+    pub host: IpAddr,
+    /// The port; 0: not known before it listens.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+/// Where `healthcheck` finds the service on this machine: reads the listening settings and nothing else.
+pub fn listening_address(source: &dyn Source) -> Result<ListeningAddress, Problems> {
     let mut reader = Reader::new(source);
     let host = reader.parsed(keys::SERVER_HOST, network::host).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = read_port(&mut reader);
-    if reader.problems.is_empty() { Ok((host, port)) } else { Err(reader.problems) }
+    let is_tls = reader.is_set(keys::TLS_CERT_FILE);
+    if reader.problems.is_empty() {
+        Ok(ListeningAddress { host, port, is_tls })
+    } else {
+        Err(reader.problems)
+    }
 }
 
 fn dev_secret(

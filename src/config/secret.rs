@@ -31,3 +31,40 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
         f.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Notes that it was wiped.
+    struct Watched(Rc<Cell<bool>>);
+
+    impl Zeroize for Watched {
+        fn zeroize(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_wiped_when_it_goes() {
+        let wiped = Rc::new(Cell::new(false));
+        let secret = Secret::new(Watched(Rc::clone(&wiped)));
+        assert!(!wiped.get());
+        drop(secret);
+        assert!(wiped.get());
+    }
+
+    #[test]
+    fn a_secret_does_not_show_itself_inside_something_else() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "it is only shown")]
+        struct Holder {
+            password: Option<Secret<String>>,
+        }
+        let holder = Holder { password: Some(Secret::new("hunter2".to_owned())) };
+        assert_eq!(format!("{holder:?}"), "Holder { password: Some([secret]) }");
+    }
+}

@@ -118,6 +118,19 @@ fn every_problem_is_reported_at_once_and_no_secret_with_it() {
 }
 
 #[test]
+fn a_certificate_comes_with_its_key_and_with_https() {
+    fn of(more: &[(&str, &str)]) -> Vec<String> {
+        wrong(&production(more), Mode::Production)
+    }
+    let (certificate, key) = (("TLS_CERT_FILE", "/absent"), ("TLS_KEY_FILE", "/absent"));
+    assert_eq!(of(&[certificate]), ["TLS_KEY_FILE"]);
+    assert_eq!(of(&[key]), ["TLS_CERT_FILE"]);
+    let all = of(&[certificate, key, ("BASE_URL", "http://127.0.0.1")]);
+    assert_eq!(all, ["TLS_CERT_FILE", "TLS_KEY_FILE", "BASE_URL"]);
+    assert_eq!(wrong(&given(&[certificate, key]), Mode::Dev), ["TLS_CERT_FILE"]);
+}
+
+#[test]
 fn databases() {
     let paths = [
         ("sqlite:a/b.db", "a/b.db"),

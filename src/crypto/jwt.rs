@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::{Clock, Millis};
 use gatehouse_actors::data::client_registration::SigningAlgorithm;
-use gatehouse_actors::data::signing_keys::{KEY_OVERLAP, SealedSigningKey, succeeded_at};
+use gatehouse_actors::data::signing_keys::{KEY_OVERLAP, SealedSigningKey, begins_at, succeeded_at};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -89,7 +89,8 @@ fn open_all(sealer: &Sealer, stored: &[SealedSigningKey]) -> Result<Arc<Vec<Date
     let live = stored.iter().enumerate().filter(|(_, key)| key.retired_at.is_none());
     let keys = live.map(|(index, sealed)| {
         let key = SigningKey::open(sealer, sealed)?;
-        Ok(Dated { key, signs_from: sealed.signs_from, signs_until: succeeded_at(stored, index) })
+        let signs_from = begins_at(stored, index).unwrap_or(sealed.signs_from);
+        Ok(Dated { key, signs_from, signs_until: succeeded_at(stored, index) })
     });
     keys.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
@@ -369,6 +370,18 @@ mod tests {
         keys.reload(&Sealer::new(&SEALER), &[withdrawn, old]).unwrap();
         assert_eq!(keys.verify_id_token(issuer, &hint), Err(InvalidToken));
         assert_eq!(keys.verify_access_token(issuer, &late), Err(InvalidToken));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_leaves_the_first_key_to_sign() {
+        let clock = Arc::new(TestClock::at(3_600_000));
+        let (first, next) =
+            (key(SigningAlgorithm::Es256, 3_600_000), key(SigningAlgorithm::Es256, 4_200_000));
+        let keys = opened(&clock, &[next, first.clone()]);
+        clock.advance(-3_600_000);
+        let token = keys.sign(TokenType::Access, &claims()).unwrap();
+        assert_eq!(signed_by(&token), first.key_id);
+        assert!(keys.verify_access_token("https://id.test", &token).is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
+use zeroize::Zeroizing;
 
 use super::sealed::Sealer;
 use super::user_codes::UserCodes;
@@ -38,19 +39,22 @@ impl RootKeys {
     #[must_use]
     pub fn derive(root_secret: &[u8], previous: Option<&[u8]>, encryption_keys: &[Secret<Vec<u8>>]) -> Self {
         let derive = |purpose: &'static str| derive(root_secret, purpose);
-        let ring = |purpose: &'static str| -> Vec<[u8; 32]> {
-            let old = previous.map(|previous| self::derive(previous, purpose));
-            std::iter::once(derive(purpose)).chain(old).collect()
+        let sealer = |given: &[Secret<Vec<u8>>], purpose: &'static str| {
+            // With room for all: what grows is moved, and would leave keys behind.
+            let mut ring = Zeroizing::new(Vec::<[u8; 32]>::with_capacity(given.len() + 2));
+            ring.extend(given.iter().filter_map(|key| <[u8; 32]>::try_from(key.expose().as_slice()).ok()));
+            // The derived keys stand last: what was sealed before ENCRYPTION_KEY was set still opens.
+            ring.push(*derive(purpose));
+            ring.extend(previous.map(|previous| *self::derive(previous, purpose)));
+            Sealer::new(&ring)
         };
-        let given = encryption_keys.iter().filter_map(|key| key.expose().as_slice().try_into().ok());
-        // The derived keys stand last: what was sealed before ENCRYPTION_KEY was set still opens.
-        let stored: Vec<[u8; 32]> = given.chain(ring("stored secrets")).collect();
+        let mac = |purpose: &'static str| hmac::Key::new(hmac::HMAC_SHA256, derive(purpose).as_slice());
         Self {
-            stored_secrets: Sealer::new(&stored),
-            signing_keys: Sealer::new(&ring("signing keys")),
-            cookies: Sealer::new(&ring("cookies")),
-            refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive("refresh tokens")),
-            operator: hmac::Key::new(hmac::HMAC_SHA256, &derive("operator")),
+            stored_secrets: sealer(encryption_keys, "stored secrets"),
+            signing_keys: sealer(&[], "signing keys"),
+            cookies: sealer(&[], "cookies"),
+            refresh_tokens: mac("refresh tokens"),
+            operator: mac("operator"),
             user_codes: UserCodes::new(&derive("user code permutations"), &derive("user codes")),
         }
     }
@@ -63,13 +67,13 @@ impl RootKeys {
     }
 }
 
-fn derive(root_secret: &[u8], purpose: &'static str) -> [u8; 32] {
-    let mut key = [0; 32];
+fn derive(root_secret: &[u8], purpose: &'static str) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
     let info = [purpose.as_bytes()];
     let extracted = Salt::new(HKDF_SHA256, b"gatehouse root v1").extract(root_secret);
     // Expanding to 32 bytes is within every bound that HKDF has, so this cannot fail.
     if let Ok(output) = extracted.expand(&info, Length32) {
-        let _ = output.fill(&mut key);
+        let _ = output.fill(key.as_mut_slice());
     }
     key
 }

@@ -16,6 +16,7 @@ use gatehouse_actors::data::client_registration::SigningAlgorithm;
 use gatehouse_actors::data::signing_keys::SealedSigningKey;
 use serde_json::{Value, json};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::random::Random;
 use super::sealed::Sealer;
@@ -76,7 +77,7 @@ pub fn generate(
 ) -> Result<SealedSigningKey, KeyError> {
     let failed = || KeyError::Generation;
     let source = SystemRandom::new();
-    let document: Vec<u8> = match algorithm {
+    let document: Zeroizing<Vec<u8>> = Zeroizing::new(match algorithm {
         SigningAlgorithm::Es256 => {
             let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &source);
             made.map_err(|_| failed())?.as_ref().to_vec()
@@ -91,7 +92,7 @@ pub fn generate(
                 .as_ref()
                 .to_vec()
         }
-    };
+    });
     let private_sealed = sealer.seal(random, SEAL_CONTEXT, &document).ok_or_else(failed)?;
     let key_id = URL_SAFE_NO_PAD.encode(random.bytes::<12>());
     Ok(SealedSigningKey { key_id, algorithm, private_sealed, created_at: now, signs_from, retired_at: None })

@@ -10,7 +10,7 @@ use oauth2::http::{Method, Request, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{answered, not_ready, send};
+use super::{Answer, answered, not_ready, send};
 use crate::crypto::jwt::TokenType;
 use crate::state::App;
 use crate::upstream::GuardedClient;
@@ -43,10 +43,12 @@ pub(super) async fn deliver(app: &App, client: &GuardedClient, delivery: &Delive
     };
     match send(client, request).await {
         // Section 2.8: 200 is right; some frameworks turn an empty one into 204.
-        Ok(status @ (200 | 204)) => Outcome::Delivered { status },
+        Ok(Answer { status: status @ (200 | 204), .. }) => Outcome::Delivered { status },
         // Section 2.8: the request was invalid or the logout failed. The same again would fare no better.
-        Ok(400) => Outcome::Refused { status: Some(400), reason: "answered 400".to_owned() },
-        Ok(status) => answered(status),
+        Ok(Answer { status: 400, .. }) => {
+            Outcome::Refused { status: Some(400), reason: "answered 400".to_owned() }
+        }
+        Ok(answer) => answered(&answer),
         Err(outcome) => outcome,
     }
 }

@@ -17,6 +17,7 @@ use futures_util::future::LocalBoxFuture;
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::outbox::{Delivery, Kind};
 use gatehouse_actors::outbox::{DeliveryPort, Outcome, PortFactory};
+use oauth2::http::header::RETRY_AFTER;
 use oauth2::{HttpRequest, HttpResponse};
 
 use crate::state::App;
@@ -63,16 +64,29 @@ impl DeliveryPort for Courier {
 /// Something of ours failed before the receiver was asked.
 fn not_ready(reason: impl std::fmt::Display) -> Outcome {
     log::warn!(reason:% = reason; "a delivery could not be prepared");
-    Outcome::Failed { status: None, reason: "could not be prepared".to_owned() }
+    Outcome::Failed { status: None, reason: "could not be prepared".to_owned(), wait: None }
+}
+
+/// What a receiver said, as far as it is heard.
+struct Answer {
+    status: u16,
+    wait: Option<Millis>,
 }
 
 /// Sends, and tells failures from answers.
-async fn send(client: &GuardedClient, request: HttpRequest) -> Result<u16, Outcome> {
+async fn send(client: &GuardedClient, request: HttpRequest) -> Result<Answer, Outcome> {
     let answer: Result<HttpResponse, UpstreamError> = client.send(request).await;
     match answer {
-        Ok(response) => Ok(response.status().as_u16()),
-        Err(error) => Err(Outcome::Failed { status: None, reason: words(&error).to_owned() }),
+        Ok(response) => Ok(Answer { status: response.status().as_u16(), wait: wait(&response) }),
+        Err(error) => Err(Outcome::Failed { status: None, reason: words(&error).to_owned(), wait: None }),
     }
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3). A date is not read: it would have to be held against a clock that
+/// is not ours.
+fn wait(response: &HttpResponse) -> Option<Millis> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse::<u32>().ok()?;
+    Some(Millis::from(seconds) * 1000)
 }
 
 /// What the organization's log says: what it can act on, and nothing that a receiver or a network told us.
@@ -86,10 +100,10 @@ fn words(error: &UpstreamError) -> &'static str {
 }
 
 /// An answer that does not mean that the receiver has it.
-fn answered(status: u16) -> Outcome {
+fn answered(Answer { status, wait }: &Answer) -> Outcome {
     let reason = match status {
         300..=399 => format!("answered {status}; redirects are not followed"),
         _ => format!("answered {status}"),
     };
-    Outcome::Failed { status: Some(status), reason }
+    Outcome::Failed { status: Some(*status), reason, wait: *wait }
 }

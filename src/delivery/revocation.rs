@@ -52,7 +52,7 @@ fn failed(error: &UpstreamError) -> Outcome {
         UpstreamError::Status(status @ (400..=407 | 409..=428)) => {
             Outcome::Refused { status: Some(*status), reason }
         }
-        UpstreamError::Status(status) => Outcome::Failed { status: Some(*status), reason },
-        _ => Outcome::Failed { status: None, reason },
+        UpstreamError::Status(status) => Outcome::Failed { status: Some(*status), reason, wait: None },
+        _ => Outcome::Failed { status: None, reason, wait: None },
     }
 }

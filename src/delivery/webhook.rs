@@ -11,7 +11,7 @@ use oauth2::HttpRequest;
 use oauth2::http::{Method, Request, header};
 use ring::hmac;
 
-use super::{answered, not_ready, send};
+use super::{Answer, answered, not_ready, send};
 use crate::http::event;
 use crate::state::App;
 use crate::upstream::GuardedClient;
@@ -52,9 +52,9 @@ pub(super) async fn deliver(app: &App, client: &GuardedClient, delivery: &Delive
         Err(reason) => return not_ready(reason),
     };
     match send(client, request).await {
-        Ok(status @ 200..=299) => Outcome::Delivered { status },
-        Ok(410) => Outcome::Gone { reason: "its receiver answered 410".to_owned() },
-        Ok(status) => answered(status),
+        Ok(Answer { status: status @ 200..=299, .. }) => Outcome::Delivered { status },
+        Ok(Answer { status: 410, .. }) => Outcome::Gone { reason: "its receiver answered 410".to_owned() },
+        Ok(answer) => answered(&answer),
         Err(outcome) => outcome,
     }
 }

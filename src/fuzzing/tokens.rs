@@ -42,7 +42,7 @@ fn nobody_takes(token: &str) {
 pub(super) fn access_token(data: &[u8]) {
     match data.split_first() {
         Some((b'r', rest)) => {
-            if let Some(token) = text(rest) {
+            if let Some(token) = text(rest).filter(|token| *token != GENUINE.as_str()) {
                 nobody_takes(token);
             }
         }

@@ -17,7 +17,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::middleware::Next;
-use actix_web::rt::time::{Sleep, sleep};
+use actix_web::rt::time::{Instant, Sleep, sleep_until};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage};
 use futures_util::Stream;
@@ -52,14 +52,24 @@ struct Body(Rc<RefCell<Arriving>>);
 
 struct Arriving {
     payload: Payload,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Instant,
+    /// Made when the body has to be waited for: most bodies came with their head.
+    alarm: Option<Pin<Box<Sleep>>>,
     complete: bool,
 }
 
+impl Arriving {
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let deadline = self.deadline;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        alarm.as_mut().poll(context).is_ready()
+    }
+}
+
 impl Body {
-    fn new(payload: Payload, deadline: Duration) -> Self {
-        let deadline = Box::pin(sleep(deadline));
-        Self(Rc::new(RefCell::new(Arriving { payload, deadline, complete: false })))
+    fn new(payload: Payload, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
+        Self(Rc::new(RefCell::new(Arriving { payload, deadline, alarm: None, complete: false })))
     }
 
     fn is_complete(&self) -> bool {
@@ -75,7 +85,7 @@ impl Stream for Body {
         let next = Pin::new(&mut arriving.payload).poll_next(context);
         match next {
             Poll::Ready(None) => arriving.complete = true,
-            Poll::Pending if arriving.deadline.as_mut().poll(context).is_ready() => {
+            Poll::Pending if arriving.is_late(context) => {
                 let late = io::Error::new(io::ErrorKind::TimedOut, "the body takes too long");
                 return Poll::Ready(Some(Err(PayloadError::Io(late))));
             }
@@ -108,6 +118,7 @@ impl MessageBody for Holding {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::rt::time::sleep;
     use futures_util::{StreamExt, stream};
 
     use super::*;

@@ -180,8 +180,7 @@ pub fn open_secret(app: &App, credential: &OauthCredential) -> Option<Secret<Str
         client_id: &credential.client_id,
         issuer: credential.issuer.as_deref(),
     };
-    let plain = app.keys.stored_secrets.open(&place.context(), &credential.client_secret_sealed)?;
-    String::from_utf8(plain).ok().map(Secret::new)
+    app.keys.stored_secrets.open_text(&place.context(), &credential.client_secret_sealed)
 }
 
 fn open(app: &App, kind: ProviderKind, credential: &OauthCredential) -> Result<Arc<Provider>, Error> {

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::crypto::random::Random;
 use crate::crypto::sealed::Sealer;
@@ -35,7 +36,7 @@ impl CookieJar {
         (name, value): (&str, &T),
         seconds: i64,
     ) -> Result<Cookie<'static>, Error> {
-        let plain = serde_json::to_vec(value).map_err(Error::internal)?;
+        let plain = Zeroizing::new(serde_json::to_vec(value).map_err(Error::internal)?);
         let sealed =
             sealer.seal(random, name, &plain).ok_or_else(|| Error::internal("a cookie cannot be sealed"))?;
         Ok(self.build(name, URL_SAFE_NO_PAD.encode(sealed), seconds))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use actix_web::HttpRequest;
 use base64::Engine;
@@ -47,17 +48,23 @@ pub(super) struct Claims {
 }
 
 /// Proofs that were used. In memory is enough: a proof that is older than this process is not accepted, so that what a
-/// restart forgets cannot be used again.
+/// restart forgets cannot be used again. How old that is does not depend on the clock, which may be set meanwhile.
 pub struct UsedProofs {
-    started_at: Millis,
+    started: Instant,
     until: Mutex<HashMap<u128, i64>>,
 }
 
+impl Default for UsedProofs {
+    fn default() -> Self {
+        Self { started: Instant::now(), until: Mutex::default() }
+    }
+}
+
 impl UsedProofs {
-    /// None yet.
-    #[must_use]
-    pub fn since(started_at: Millis) -> Self {
-        Self { started_at, until: Mutex::new(HashMap::new()) }
+    /// When this process started, in seconds, by a clock that shows `now`.
+    fn started_at(&self, now: Millis) -> i64 {
+        let age = Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX);
+        now.saturating_sub(age).div_euclid(1000)
     }
 
     /// Notes a proof of a moment in seconds; false when it was used before.
@@ -138,12 +145,13 @@ pub fn proved_key(
     let text = text.filter(|_| headers.next().is_none());
     let text = text.ok_or_else(|| invalid("Send one DPoP header with one proof."))?;
     let (claims, key) = read(text).ok_or_else(|| invalid("The DPoP proof is not valid."))?;
-    let now = app.clock.now().div_euclid(1000);
+    let now_millis = app.clock.now();
+    let now = now_millis.div_euclid(1000);
     let url = format!("{}{}", app.base_url, request.path());
     if claims.htm != request.method().as_str() || claims.htu.split(['?', '#']).next() != Some(url.as_str()) {
         return Err(invalid("The DPoP proof is for another request: htm and htu must name this one."));
     }
-    let started = app.used_proofs.started_at.div_euclid(1000);
+    let started = app.used_proofs.started_at(now_millis);
     if claims.iat > now + AHEAD || claims.iat < (now - OLDEST).max(started) {
         return Err(invalid("The DPoP proof is too old or from the future: make a new one."));
     }

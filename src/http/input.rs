@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -241,11 +241,18 @@ async fn read_at_most(
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Error::new(Code::UnsupportedMediaType, "Compressed bodies are not accepted."));
     }
+    let too_large = || Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes."));
+    // What says beforehand that it is too large is not waited for.
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        return Err(too_large());
+    }
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| broken_off(&error))?;
         if body.len() + chunk.len() > limit {
-            return Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes.")));
+            return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }

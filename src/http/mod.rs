@@ -15,11 +15,11 @@ pub mod cookie;
 pub mod cors;
 pub mod days;
 pub mod dialect;
-pub mod doorstep;
 pub mod dpop;
 pub mod email;
 pub mod event;
 pub mod fields;
+pub mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 pub mod headers;

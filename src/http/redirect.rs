@@ -38,7 +38,7 @@ pub fn is_acceptable(uri: &str) -> bool {
     let Ok(url) = url::Url::parse(uri) else { return false };
     let printable =
         uri.bytes().all(|byte| (0x21..0x7f).contains(&byte)) && !uri.contains(['*', '\\', '#', '"']);
-    let clean = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let clean = has_plain_authority(uri, &url) && url.fragment().is_none();
     let reserved = ["code", "state", "iss", "error", "response"];
     let unpolluted = url.query_pairs().all(|(name, _)| !reserved.contains(&&*name));
     let scheme = match url.scheme() {
@@ -47,6 +47,16 @@ pub fn is_acceptable(uri: &str) -> bool {
         private_use => private_use.contains('.'),
     };
     printable && clean && unpolluted && scheme && uri.len() <= 1024
+}
+
+/// Whether host and port are written out and stand alone (RFC 3986, section 3.2). Of text, since parsers of browsers put
+/// up with `https:host` and drop an empty user name.
+fn has_plain_authority(uri: &str, url: &url::Url) -> bool {
+    let rest = uri.get(url.scheme().len() + 1..).unwrap_or_default();
+    match rest.strip_prefix("//") {
+        Some(rest) => !rest.split(['/', '?']).next().unwrap_or_default().contains('@'),
+        None => !matches!(url.scheme(), "https" | "http"),
+    }
 }
 
 /// `uri` with `params` added to its query (RFC 6749, section 4.1.2). The registered part stays as it was written.
@@ -139,6 +149,9 @@ mod tests {
             "https://a.test/*",
             "https://a.test/cb#x",
             "https://u@a.test/cb",
+            "https://@a.test/cb",
+            "https:a.test/cb",
+            "com.example.app://@",
             "https://a.test/cb?code=x",
             "javascript:alert(1)",
             "data:text/html,x",

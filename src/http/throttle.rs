@@ -9,6 +9,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 
 use super::address::{client_address, limit_key};
+use super::framing;
 use crate::error::{Code, Error};
 use crate::state::App;
 use crate::throttle::rate::BudgetSpent;
@@ -40,12 +41,13 @@ pub fn payer(app: &App, request: &HttpRequest) -> IpAddr {
     client_address(request, &app.config.trusted_proxies).map_or(NOBODY, limit_key)
 }
 
-/// Refuses what is too large to be meant well, and addresses that ask too often.
+/// Refuses what is malformed or too large to be meant well, and addresses that ask too often.
 pub async fn at_the_door(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    if let Err(error) = check_size(request.request()).and_then(|()| pay_for_any(&request)) {
+    let checked = framing::check(request.request()).and_then(|()| check_size(request.request()));
+    if let Err(error) = checked.and_then(|()| pay_for_any(&request)) {
         return Ok(request.error_response(error));
     }
     Ok(next.call(request).await?.map_into_boxed_body())

@@ -172,7 +172,7 @@ const ROWS: &[Shown] = &[
             ("report_read_places_taken", Some(("lane", "report"))),
         ]),
     shown("store", (Gauge, "gatehouse_writes_failing"),
-        "1 while the disk or the database refuses writes.", &[("writes_failing", None)]),
+        "1 while the disk or the database refuses writes, or has kept one for ten seconds.", &[("writes_failing", None)]),
 ];
 
 /// Everything that the table has a row for. An actor that did not answer is missing, and so are its metrics.

@@ -64,7 +64,14 @@ fn metric(kind: Kind, label: Label, value: f64) -> Metric {
 #[allow(clippy::cast_precision_loss)] // counts that are far below 2^53
 pub(super) fn families(app: &App) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| family(Head { name, kind: Kind::Gauge, help }, [(None, value)]);
-    vec![
+    let certificate = app.certificate.as_ref().map(|shown| {
+        gauge(
+            "gatehouse_tls_certificate_expires_at_seconds",
+            "Until when the certificate that is shown is good, in seconds since 1970.",
+            shown.not_after() as f64 / 1000.0,
+        )
+    });
+    let always = [
         gauge(
             "gatehouse_http_requests_in_flight",
             "Requests that are being served; the scrape itself is one when it comes to the public port.",
@@ -80,5 +87,11 @@ pub(super) fn families(app: &App) -> Vec<MetricFamily> {
             "1 once the process was asked to stop.",
             f64::from(u8::from(app.is_draining())),
         ),
-    ]
+        gauge(
+            "gatehouse_connections_open",
+            "Connections to the public port, those in a TLS handshake among them.",
+            app.connections.count() as f64,
+        ),
+    ];
+    always.into_iter().chain(certificate).collect()
 }

@@ -89,8 +89,8 @@ fn access_claims(app: &App, granted: &Granted, scope: &str, now: i64) -> AccessC
         is_platform_owner: subject.is_platform && subject.is_platform_owner,
         org: of_service(&subject.org_slug),
         service: of_service(&subject.service_slug),
-        plan: entitlement.plan_name(),
-        features: entitlement.plan.map(|_| entitlement.features()),
+        plan: entitlement.plan_name().map(str::to_owned),
+        features: entitlement.plan.map(|plan| plan.features.clone()),
         seats: entitlement.expires_at.and(entitlement.subscription).map(|subscription| subscription.quantity),
         current_period_end: entitlement
             .subscription

@@ -53,11 +53,11 @@ impl StripeKeys {
     /// Opens what was sealed for the same organization and place.
     #[must_use]
     pub fn open(&self, org_id: i64, place: &str, sealed: &[u8]) -> Option<Secret<String>> {
-        let opened = self.sealer.open(&seal_place(org_id, place), sealed);
+        let opened = self.sealer.open_text(&seal_place(org_id, place), sealed);
         if opened.is_none() {
             log::error!(org_id = org_id, place = place; "stripe secret cannot be opened: was ENCRYPTION_KEY changed?");
         }
-        String::from_utf8(opened?).ok().map(Secret::new)
+        opened
     }
 }
 

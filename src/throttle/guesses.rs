@@ -32,6 +32,10 @@ struct Sliding {
 impl Sliding {
     fn turn_to(&mut self, now: Millis) {
         let slice = now.div_euclid(SLICE);
+        // The clock was set back, and not just read by two threads at once: what was counted ages from here on.
+        if slice < self.newest - 1 {
+            self.newest = slice;
+        }
         for passed in (self.newest + 1..=slice).rev().take(SLICES) {
             if let Some(count) = self.slot(passed) {
                 *count = 0;
@@ -164,6 +168,16 @@ mod tests {
         assert!(guesses.spend(address(2), 0).is_ok());
         assert!(guesses.spend(address(3), 0).is_err());
         // Codes and guesses age alike.
+        assert!(guesses.spend(address(3), DEVICE_CODE_LIFETIME).is_ok());
+    }
+
+    #[test]
+    fn what_was_spent_ages_also_after_the_clock_was_set_back() {
+        let later = 365 * 24 * 3_600_000;
+        let guesses = Guesses::with_live_codes(10_000, later);
+        assert!(guesses.spend(address(1), later).is_ok());
+        assert!(guesses.spend(address(2), later).is_ok());
+        assert!(guesses.spend(address(3), 0).is_err());
         assert!(guesses.spend(address(3), DEVICE_CODE_LIFETIME).is_ok());
     }
 

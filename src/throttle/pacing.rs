@@ -48,7 +48,10 @@ impl Pacing {
             paces.insert(id, Pace { last_in_time: now, interval: INTERVAL, forget_at: expires_at });
             return Ok(());
         };
-        if now - pace.last_in_time < Millis::from(pace.interval) * 1000 - SLACK {
+        // A last poll in the future means that the clock was set back: nobody is too early for that.
+        let early =
+            pace.last_in_time <= now && now - pace.last_in_time < Millis::from(pace.interval) * 1000 - SLACK;
+        if early {
             pace.interval = (pace.interval + SLOW_DOWN_STEP).min(MAX_INTERVAL);
             return Err(SlowDown { interval: pace.interval });
         }
@@ -70,6 +73,15 @@ mod tests {
         assert_eq!(pacing.poll(1, 900_000, 12_000), Err(SlowDown { interval: 15 }));
         assert_eq!(pacing.poll(1, 900_000, 27_000), Ok(()));
         assert_eq!(pacing.poll(2, 900_000, 27_000), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nobody_impatient() {
+        let pacing = Pacing::default();
+        assert_eq!(pacing.poll(1, 4_500_000, 3_600_000), Ok(()));
+        assert_eq!(pacing.poll(1, 4_500_000, 5_000), Ok(()));
+        assert_eq!(pacing.poll(1, 4_500_000, 6_000), Err(SlowDown { interval: 10 }));
+        assert_eq!(pacing.poll(1, 4_500_000, 15_000), Ok(()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::access_tokens::RevokeAccessToken;
 use gatehouse_actors::data::presented_refresh::{OtherClient, PresentedRefreshToken, RevokeRefreshToken};
 use gatehouse_actors::data::services::Service;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::view;
 use crate::crypto::token::{TokenKind, parse, sha256};
@@ -43,58 +43,50 @@ pub async fn introspect(app: Data<App>, request: HttpRequest, call: Call<Anonymo
         return Err(Error::new(Code::InvalidClient, message));
     }
     let token = params.required("token")?;
-    let answer = match refresh_token(token) {
-        Some(presented) => refresh_token_says(&app, &client, presented).await?,
-        None => access_token_says(&app, &client, token).await?,
-    };
-    // RFC 7662, section 2.2: why a token is not active is nobody's business.
-    let answer = answer.unwrap_or_else(|| Map::from_iter([("active".to_owned(), Value::from(false))]));
-    Ok(HttpResponse::Ok().json(answer))
+    match refresh_token(token) {
+        Some(presented) => refresh_token_says(&app, &client, presented).await,
+        None => access_token_says(&app, &client, token).await,
+    }
 }
 
 /// Tokens of other organizations are as good as none.
-async fn access_token_says(
-    app: &App,
-    client: &Service,
-    token: &str,
-) -> Result<Option<Map<String, Value>>, Error> {
+async fn access_token_says(app: &App, client: &Service, token: &str) -> Answer {
     match judge(app, token).await {
         Ok(judged) if judged.subject.org_id == client.org_id => {
-            Ok(Some(view::access_token(&judged, app.clock.now())))
+            Ok(HttpResponse::Ok().json(view::access_token(&judged, app.clock.now())))
         }
         // No token of a person: perhaps that of a service.
         Err(Refused::Void(Void::NotGenuine)) => client_token_says(app, client, token).await,
-        Ok(_) | Err(Refused::Void(_)) => Ok(None),
+        Ok(_) | Err(Refused::Void(_)) => Ok(inactive()),
         // What could not be found out is not "inactive" (RFC 7009, section 2.2.1, for the like).
         Err(Refused::Unknown(error)) => Err(error),
     }
 }
 
-async fn client_token_says(
-    app: &App,
-    client: &Service,
-    token: &str,
-) -> Result<Option<Map<String, Value>>, Error> {
+async fn client_token_says(app: &App, client: &Service, token: &str) -> Answer {
     match judge_client(app, token).await {
-        Ok((claims, service)) if service.org_id == client.org_id => Ok(Some(view::client_token(&claims))),
-        Ok(_) | Err(Refused::Void(_)) => Ok(None),
+        Ok((claims, service)) if service.org_id == client.org_id => {
+            Ok(HttpResponse::Ok().json(view::client_token(&claims)))
+        }
+        Ok(_) | Err(Refused::Void(_)) => Ok(inactive()),
         Err(Refused::Unknown(error)) => Err(error),
     }
 }
 
 /// A refresh token is between its client and this server: other services learn nothing about it.
-async fn refresh_token_says(
-    app: &App,
-    client: &Service,
-    presented: PresentedRefreshToken,
-) -> Result<Option<Map<String, Value>>, Error> {
+async fn refresh_token_says(app: &App, client: &Service, presented: PresentedRefreshToken) -> Answer {
     let standing = app.store.read(presented).await?;
     let now = app.clock.now();
     let active = standing.filter(|standing| {
         let (subject, usable) = (&standing.subject, !standing.is_used && now < standing.expires_at);
         subject.client_id == client.client_id && usable && subject.is_org_active() && subject.is_live(now)
     });
-    Ok(active.map(|standing| view::refresh_token(app, &standing)))
+    Ok(active.map_or_else(inactive, |standing| HttpResponse::Ok().json(view::refresh_token(app, &standing))))
+}
+
+/// RFC 7662, section 2.2: nothing more is said.
+fn inactive() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "active": false }))
 }
 
 /// `POST /oauth/revoke` (RFC 7009). 200 says that the token opens nothing any more, so it comes after COMMIT or not at

@@ -1,6 +1,9 @@
 //! The HTTP client for everything that leaves this service towards a provider.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_service::{Service, ServiceExt};
@@ -12,9 +15,11 @@ use actix_web::rt::time::timeout;
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
+use oauth2::http::uri::Authority;
 use oauth2::http::{HeaderMap, Method, Request, Response, header};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::error::UpstreamError;
@@ -23,6 +28,13 @@ use crate::config::secret::Secret;
 
 /// GitHub refuses requests without one; the others show it in their own logs.
 const USER_AGENT: &str = "gatehouse";
+
+/// Requests that a client has under way, to everybody and to one host: who waits for one that hangs must not take the
+/// place of those who ask others.
+const AT_ONCE: usize = 512;
+const AT_ONCE_AT_ONE_HOST: usize = 64;
+/// Hosts that are remembered before those that nobody asks are forgotten.
+const HOSTS: usize = 1024;
 
 /// How long a provider may take and how much it may say.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +69,8 @@ pub struct HttpClient(Rc<Inner>);
 
 struct Inner {
     client: awc::Client,
+    /// Places at each host.
+    hosts: RefCell<HashMap<String, Arc<Semaphore>>>,
     limits: Limits,
 }
 
@@ -93,7 +107,7 @@ impl HttpClient {
             + 'static,
     {
         let connector = awc::Connector::new().connector(connect.map(write_at_once));
-        let connector = connector.timeout(limits.connect).handshake_timeout(limits.connect).limit(256);
+        let connector = connector.timeout(limits.connect).handshake_timeout(limits.connect).limit(AT_ONCE);
         let client = awc::Client::builder()
             .connector(connector)
             .max_http_version(awc::http::Version::HTTP_11) // one framing to bound, and enough for a few requests
@@ -102,7 +116,7 @@ impl HttpClient {
             .disable_redirects()
             .add_default_header((awc::http::header::USER_AGENT, USER_AGENT))
             .finish();
-        Self(Rc::new(Inner { client, limits }))
+        Self(Rc::new(Inner { client, hosts: RefCell::default(), limits }))
     }
 
     /// Gets a JSON document; `bearer` is an access token to show (RFC 6750 section 2.1).
@@ -134,7 +148,25 @@ impl HttpClient {
     /// Sends one request and reads the whole answer, whatever its status.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
         // awc's own timer ends with the headers where the body is read piece by piece: this one covers both.
-        timeout(self.0.limits.total, self.exchange(request)).await.map_err(|_| UpstreamError::Timeout)?
+        let exchange = async {
+            let _place = self.place_at(request.uri()).await;
+            self.exchange(request).await
+        };
+        timeout(self.0.limits.total, exchange).await.map_err(|_| UpstreamError::Timeout)?
+    }
+
+    /// Waits for a place at the host. None when places are not given out any more, which never happens.
+    async fn place_at(&self, uri: &oauth2::http::Uri) -> Option<OwnedSemaphorePermit> {
+        let host = uri.authority().map_or("", Authority::as_str);
+        let places = {
+            let mut hosts = self.0.hosts.borrow_mut();
+            if hosts.len() >= HOSTS {
+                hosts.retain(|_, places| places.available_permits() < AT_ONCE_AT_ONE_HOST);
+            }
+            let places = hosts.entry(host.to_owned());
+            Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_AT_ONE_HOST))))
+        };
+        places.acquire_owned().await.ok()
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, UpstreamError> {
@@ -142,12 +174,13 @@ impl HttpClient {
         let mut response =
             self.prepare(&head)?.send_body(body).await.map_err(|error| sending_failed(&error))?;
         let status = response.status().as_u16();
-        let content_type = response.headers().get(awc::http::header::CONTENT_TYPE).cloned();
+        let heard = [header::CONTENT_TYPE, header::RETRY_AFTER]
+            .map(|name| response.headers().get(name.as_str()).cloned().map(|value| (name, value)));
         let body = response.body().limit(self.0.limits.body).await.map_err(|error| reading_failed(&error))?;
 
         let mut answer = Response::builder().status(status);
-        if let Some(value) = content_type {
-            answer = answer.header(header::CONTENT_TYPE, value.as_bytes());
+        for (name, value) in heard.into_iter().flatten() {
+            answer = answer.header(name, value.as_bytes());
         }
         answer.body(body.to_vec()).map_err(|_| UpstreamError::BadAnswer("not http"))
     }
@@ -280,6 +313,21 @@ mod tests {
         let url =
             serve("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", "");
         assert_eq!(get(&url).await, Err(UpstreamError::Status(302)));
+    }
+
+    #[actix_web::test]
+    async fn a_host_that_hangs_takes_no_place_from_others() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent: Url = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
+        let client = HttpClient::with_limits(SHORT);
+        let hanging = futures_util::future::join_all(
+            (0..=AT_ONCE).map(|_| client.get_json::<serde_json::Value>(&silent, None)),
+        );
+        let url = serve("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}", "");
+        let other = client.get_json::<serde_json::Value>(&url, None);
+        let (hung, answer) = futures_util::join!(hanging, other);
+        assert!(hung.iter().all(Result::is_err));
+        assert_eq!(answer.unwrap()["a"], 1);
     }
 
     #[actix_web::test]

@@ -37,7 +37,7 @@ use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings}
 use crate::config::secret::Secret;
 
 /// What the browser is sent to the provider with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct AuthorizationRequest<'a> {
     /// Our callback, as registered at the provider.
     pub redirect_uri: &'a str,

@@ -141,7 +141,7 @@ async fn refresh_token(app: &App, grant: &ProviderGrant) -> Result<Option<Secret
 }
 
 fn open(key: &Sealer, context: &str, sealed: &[u8]) -> Option<Secret<String>> {
-    String::from_utf8(key.open(context, sealed)?).ok().map(Secret::new)
+    key.open_text(context, sealed)
 }
 
 /// The key of an organization; the first call for an organization draws it.
@@ -153,10 +153,9 @@ async fn key_of(app: &App, org_id: i64) -> Result<Arc<Sealer>, Error> {
     let context = key_context(org_id);
     let known = app.store.read(OrganizationKey { org_id }).await?;
     let sealed = if let Some(sealed) = known { sealed } else { draw_key(app, org_id, &context).await? };
-    let opened = app.keys.stored_secrets.open(&context, &sealed).map(Secret::new);
-    let key: Option<[u8; 32]> = opened.and_then(|key| key.expose().as_slice().try_into().ok());
-    let key = key.ok_or_else(|| Error::internal("an organization's data key does not open"))?;
-    let sealer = Arc::new(Sealer::new(&[key]));
+    let opened = app.keys.stored_secrets.open(&context, &sealed);
+    let opened = opened.and_then(|key| Sealer::of(&key));
+    let sealer = Arc::new(opened.ok_or_else(|| Error::internal("an organization's data key does not open"))?);
     let mut keys = app.vault.keys.lock().unwrap_or_else(PoisonError::into_inner);
     if keys.len() >= MOST_KEYS {
         keys.clear();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use gatehouse_actors::data::provider_revocations::Revocation;
 
 use super::{Kind, Place, key_context, open};
-use crate::config::secret::Secret;
 use crate::crypto::sealed::Sealer;
 use crate::error::{Code, Error};
 use crate::http::connection;
@@ -34,8 +33,7 @@ pub async fn client_of(app: &App, revocation: &Revocation) -> Result<Option<Arc<
 #[must_use]
 pub fn tokens_of(app: &App, revocation: &Revocation) -> Option<Revocable> {
     let opened = app.keys.stored_secrets.open(&key_context(revocation.org_id), &revocation.key_sealed)?;
-    let opened = Secret::new(opened);
-    let key = Sealer::new(&[opened.expose().as_slice().try_into().ok()?]);
+    let key = Sealer::of(&opened)?;
     let Revocation { org_id, service_id, provider, issuer, subject, credential_version, .. } = revocation;
     let place = Place {
         org_id: *org_id,

@@ -73,7 +73,8 @@ impl BackupKeeper {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.plan.clock.now();
-        if self.in_flight || now < self.not_before {
+        // A rest that ends further away than it may last means that the clock was set back.
+        if self.in_flight || (1..=REST_MILLIS).contains(&self.not_before.saturating_sub(now)) {
             return;
         }
         self.in_flight = true;
@@ -114,12 +115,14 @@ impl BackupKeeper {
 }
 
 /// Makes a backup unless the newest one is young enough, then removes those beyond the number to keep.
+///
+/// After the clock was set back there may be some from the future. They neither keep the next one from being made nor
+/// count among those to keep, or they would push out every one that is made until their time has come.
 fn make_when_due(database: &Path, plan: &BackupPlan, now: Millis) -> Result<Option<Made>, BackupError> {
     fs::create_dir_all(&plan.folder).map_err(BackupError::file(&plan.folder))?;
     let every = Millis::try_from(plan.every.as_millis()).unwrap_or(Millis::MAX);
-    let newest = names(plan)?.last().and_then(|name| made_at(name));
-    // One from the future, after the clock was set back, must not keep the next one from being made.
-    if newest.is_some_and(|newest| newest <= now && now < newest.saturating_add(every)) {
+    let newest = names_until(plan, now)?.last().and_then(|name| made_at(name));
+    if newest.is_some_and(|newest| now < newest.saturating_add(every)) {
         return Ok(None);
     }
     let target = plan.folder.join(file_name(now, plan.key.is_some()));
@@ -128,7 +131,7 @@ fn make_when_due(database: &Path, plan: &BackupPlan, now: Millis) -> Result<Opti
     }
     remove_leftovers(plan, now)?;
     let made = back_up(database, &target, plan.key.as_ref())?;
-    let names = names(plan)?;
+    let names = names_until(plan, now)?;
     for name in names.iter().take(names.len().saturating_sub(plan.keep.max(1))) {
         let path = plan.folder.join(name);
         fs::remove_file(&path).map_err(BackupError::file(&path))?;
@@ -148,12 +151,12 @@ fn remove_leftovers(plan: &BackupPlan, now: Millis) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// The backups in the folder, the oldest first. Other files are none of ours.
-fn names(plan: &BackupPlan) -> Result<Vec<String>, BackupError> {
+/// The backups in the folder up to the present moment, the oldest first. Other files are none of ours.
+fn names_until(plan: &BackupPlan, now: Millis) -> Result<Vec<String>, BackupError> {
     let entries = fs::read_dir(&plan.folder).map_err(BackupError::file(&plan.folder))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| made_at(name).is_some())
+        .filter(|name| made_at(name).is_some_and(|made| made <= now))
         .collect();
     names.sort_unstable();
     Ok(names)

@@ -9,18 +9,36 @@
 //! ```
 //! Pieces cannot be changed, swapped, left out or added, and a file that was cut off has no last piece.
 
+use std::array::TryFromSliceError;
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 16] = b"gatehouse-bkp-1\n";
 const SALT: usize = 32;
 const PIECE: usize = 64 * 1024;
 
-/// What the key of a sealed backup is derived from.
-pub type BackupKey = [u8; 32];
+/// What the key of a sealed backup is derived from. Never shows itself, and is wiped after use.
+#[derive(Clone)]
+pub struct BackupKey(Zeroizing<[u8; 32]>);
+
+impl TryFrom<&[u8]> for BackupKey {
+    type Error = TryFromSliceError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
+        bytes.try_into().map(Zeroizing::new).map(Self)
+    }
+}
+
+impl fmt::Debug for BackupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
 
 /// Whether a file with this beginning is a sealed backup.
 #[must_use]
@@ -86,13 +104,13 @@ impl KeyType for Length32 {
 
 fn key_of_file(key: &BackupKey, salt: &[u8]) -> io::Result<LessSafeKey> {
     let failed = |_| io::Error::other("cannot derive the key");
-    let mut derived = [0; 32];
+    let mut derived = Zeroizing::new([0; 32]);
     Salt::new(HKDF_SHA256, salt)
-        .extract(key)
+        .extract(key.0.as_slice())
         .expand(&[MAGIC], Length32)
-        .and_then(|output| output.fill(&mut derived))
+        .and_then(|output| output.fill(derived.as_mut_slice()))
         .map_err(failed)?;
-    UnboundKey::new(&AES_256_GCM, &derived).map(LessSafeKey::new).map_err(failed)
+    UnboundKey::new(&AES_256_GCM, derived.as_slice()).map(LessSafeKey::new).map_err(failed)
 }
 
 /// Never twice under one key: each file has its own, and each piece its number.
@@ -119,11 +137,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KEY: BackupKey = [7; 32];
+    fn key(byte: u8) -> BackupKey {
+        [byte; 32].as_slice().try_into().unwrap()
+    }
+
+    #[test]
+    fn a_key_does_not_show_itself() {
+        assert_eq!(format!("{:?}", key(7)), "[secret]");
+        assert!(BackupKey::try_from([7; 31].as_slice()).is_err());
+    }
 
     fn sealed(plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
-        seal(&KEY, &mut &*plain, &mut sealed).unwrap();
+        seal(&key(7), &mut &*plain, &mut sealed).unwrap();
         sealed
     }
 
@@ -136,7 +162,7 @@ mod tests {
     fn every_length_around_a_piece_comes_back() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 17] {
             let plain: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
-            assert_eq!(opened(&KEY, &sealed(&plain)).unwrap(), plain, "{length}");
+            assert_eq!(opened(&key(7), &sealed(&plain)).unwrap(), plain, "{length}");
         }
     }
 
@@ -149,9 +175,9 @@ mod tests {
             [vec![1, 0, 2], vec![0, 2], vec![0, 1], vec![0], vec![], vec![0, 1, 2, 2], vec![0, 0, 1, 2]]
         {
             let body: Vec<u8> = order.iter().flat_map(|at| pieces[*at].to_vec()).collect();
-            assert!(opened(&KEY, &[head, &body].concat()).is_err(), "{order:?}");
+            assert!(opened(&key(7), &[head, &body].concat()).is_err(), "{order:?}");
         }
-        assert!(opened(&[8; 32], &whole).is_err(), "another key");
+        assert!(opened(&key(8), &whole).is_err(), "another key");
         assert_ne!(sealed(b"same"), sealed(b"same"), "each file has a key of its own");
     }
 
@@ -162,15 +188,15 @@ mod tests {
             let place = place.index(whole.len());
             let mut changed = whole.clone();
             changed[place] ^= flip;
-            prop_assert!(opened(&KEY, &changed).is_err());
-            prop_assert!(opened(&KEY, &whole[..place]).is_err());
-            prop_assert!(opened(&KEY, &[&*whole, &[flip]].concat()).is_err());
+            prop_assert!(opened(&key(7), &changed).is_err());
+            prop_assert!(opened(&key(7), &whole[..place]).is_err());
+            prop_assert!(opened(&key(7), &[&*whole, &[flip]].concat()).is_err());
         }
 
         #[test]
         fn bytes_of_anybody_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(opened(&KEY, &bytes).is_err());
-            prop_assert!(opened(&KEY, &[MAGIC.as_slice(), &bytes].concat()).is_err());
+            prop_assert!(opened(&key(7), &bytes).is_err());
+            prop_assert!(opened(&key(7), &[MAGIC.as_slice(), &bytes].concat()).is_err());
         }
     }
 }

@@ -70,17 +70,17 @@ pub struct Entitlement<'s> {
     pub expires_at: Option<Millis>,
 }
 
-impl Entitlement<'_> {
+impl<'s> Entitlement<'s> {
     /// The plan's name.
     #[must_use]
-    pub fn plan_name(&self) -> Option<String> {
-        self.plan.map(|plan| plan.name.clone())
+    pub fn plan_name(&self) -> Option<&'s str> {
+        self.plan.map(|plan| plan.name.as_str())
     }
 
     /// The plan's features; empty in the platform realm.
     #[must_use]
-    pub fn features(&self) -> Vec<String> {
-        self.plan.map(|plan| plan.features.clone()).unwrap_or_default()
+    pub fn features(&self) -> &'s [String] {
+        self.plan.map_or(&[], |plan| &plan.features)
     }
 
     /// The number that a token carries to show how old its entitlement is.

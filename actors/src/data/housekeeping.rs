@@ -10,8 +10,8 @@ use crate::error::{OpError, StoreError};
 use crate::message::{Lane, ReadOp, WriteOp};
 use crate::{statements, values};
 
-/// Of the oldest rows of a table those that expired before a moment; rows of one table all live equally long, so the
-/// oldest expire first.
+/// Of the oldest rows of a table after one of them, those that expired before a moment; rows of one table all live
+/// equally long, so the oldest expire first.
 macro_rules! sweep {
     ($table:literal, $moment:literal) => {
         concat!(
@@ -21,9 +21,26 @@ macro_rules! sweep {
             $moment,
             " FROM ",
             $table,
-            " ORDER BY id LIMIT $1) oldest WHERE ",
+            " WHERE id > $1 ORDER BY id LIMIT $2) oldest WHERE ",
             $moment,
-            " < $2)"
+            " < $3)"
+        )
+    };
+}
+
+/// The last one of the rows that the same piece of a sweep looks at.
+macro_rules! last {
+    ($table:literal) => {
+        concat!("SELECT MAX(id) FROM (SELECT id FROM ", $table, " WHERE id > $1 ORDER BY id LIMIT $2) piece")
+    };
+}
+
+macro_rules! old_stripe_event {
+    ($before:literal) => {
+        concat!(
+            "status <> 'waiting' AND finished_at < ",
+            $before,
+            " - CASE status WHEN 'dead' THEN 31536000000 ELSE 0 END"
         )
     };
 }
@@ -42,6 +59,15 @@ statements! {
         " AND id < (SELECT MAX(id) FROM browser_sessions)"
     );
     SWEEP_LOGIN_EVENTS = sweep!("login_events", "created_at");
+    LAST_CODE = last!("authorization_codes");
+    LAST_DEVICE_CODE = last!("device_codes");
+    LAST_LOGIN_STATE = last!("login_state_claims");
+    LAST_REFRESH_TOKEN = last!("refresh_tokens");
+    LAST_WAITING_GRANT = last!("waiting_grants");
+    LAST_PUSHED_REQUEST = last!("pushed_requests");
+    LAST_ASSERTION = last!("used_assertions");
+    LAST_BROWSER_SESSION = last!("browser_sessions");
+    LAST_LOGIN_EVENT = last!("login_events");
     SWEEP_LOGIN_MINUTES = "DELETE FROM platform_login_minutes WHERE minute IN (SELECT minute \
         FROM platform_login_minutes WHERE minute < $1 ORDER BY minute LIMIT $2)";
     // The key is a UUID of version 7, so the oldest come first.
@@ -49,11 +75,11 @@ statements! {
         FROM revoked_access_tokens ORDER BY jti LIMIT $1) oldest WHERE expires_at < $2)";
     SESSIONS_AFTER = "SELECT id, COALESCE(ended_at < $1, FALSE) OR expires_at < $1 FROM sessions WHERE id > $2 \
         ORDER BY id LIMIT $3";
-    // Those that wait or were given up stay.
-    STRIPE_EVENTS_AFTER = "SELECT id, COALESCE(status IN ('applied', 'ignored') AND finished_at < $1, FALSE) \
-        FROM stripe_events WHERE id > $2 ORDER BY id LIMIT $3";
-    SWEEP_STRIPE_EVENT = "DELETE FROM stripe_events WHERE id = $1 AND status IN ('applied', 'ignored') \
-        AND finished_at < $2";
+    // Those that wait stay: each is worked off or given up some day. Those that were given up may be wanted again for a
+    // year longer.
+    STRIPE_EVENTS_AFTER = concat!("SELECT id, COALESCE(", old_stripe_event!("$1"), ", FALSE) \
+        FROM stripe_events WHERE id > $2 ORDER BY id LIMIT $3");
+    SWEEP_STRIPE_EVENT = concat!("DELETE FROM stripe_events WHERE id = $1 AND ", old_stripe_event!("$2"));
     // The newest session of a user and a service stays: it says that the user was ever there. One with tokens left
     // would take an unbounded number of them along.
     SWEEP_SESSION = "DELETE FROM sessions WHERE id = $1 AND (ended_at < $2 OR expires_at < $2) \
@@ -137,6 +163,8 @@ impl Chore {
 pub struct Sweep {
     /// Of which kind.
     pub chore: Chore,
+    /// The row after which to begin; 0 for the oldest one.
+    pub after: i64,
     /// How many of the oldest rows to look at.
     pub limit: i64,
     /// How many whole days login events are kept, beside today.
@@ -145,40 +173,79 @@ pub struct Sweep {
     pub now: Millis,
 }
 
-impl WriteOp for Sweep {
+/// What became of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
     /// How many rows are gone.
-    type Output = usize;
+    pub rows: usize,
+    /// When none is: the last one that was looked at, if there was any. Kinds whose order is that of their moments
+    /// have none.
+    pub last: Option<i64>,
+}
+
+impl WriteOp for Sweep {
+    type Output = Swept;
     type Refused = ();
 
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<usize, OpError<()>> {
-        let Self { chore, limit, now, .. } = *self;
-        let mut sweep = |statement: &Statement, before: Millis| tx.execute(statement, values![limit, before]);
-        let swept = match chore {
-            Chore::AuthorizationCodes => sweep(SWEEP_CODES, now - authorization_codes::KEPT_AFTER_EXPIRY),
-            Chore::DeviceCodes => sweep(SWEEP_DEVICE_CODES, now - device_codes::KEPT_AFTER_EXPIRY),
-            Chore::LoginStates => sweep(SWEEP_LOGIN_STATES, now),
-            Chore::RevokedTokens => sweep(SWEEP_REVOKED_TOKENS, now),
-            Chore::PushedRequests => sweep(SWEEP_PUSHED_REQUESTS, now),
-            Chore::UsedAssertions => sweep(SWEEP_ASSERTIONS, now),
-            Chore::BrowserSessions => sweep(SWEEP_BROWSER_SESSIONS, now - BROWSER_SESSION_LIFETIME),
-            Chore::RefreshTokens => sweep(SWEEP_REFRESH_TOKENS, now - REFRESH_TOKENS_KEPT),
-            Chore::WaitingGrants => sweep(SWEEP_WAITING_GRANTS, now),
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Swept, OpError<()>> {
+        let Self { limit, now, .. } = *self;
+        let swept = match self.chore {
+            Chore::AuthorizationCodes => {
+                let before = now - authorization_codes::KEPT_AFTER_EXPIRY;
+                self.piece(tx, (SWEEP_CODES, LAST_CODE), before)
+            }
+            Chore::DeviceCodes => {
+                let before = now - device_codes::KEPT_AFTER_EXPIRY;
+                self.piece(tx, (SWEEP_DEVICE_CODES, LAST_DEVICE_CODE), before)
+            }
+            Chore::LoginStates => self.piece(tx, (SWEEP_LOGIN_STATES, LAST_LOGIN_STATE), now),
+            Chore::RevokedTokens => tx.execute(SWEEP_REVOKED_TOKENS, values![limit, now]).map(Swept::ordered),
+            Chore::PushedRequests => self.piece(tx, (SWEEP_PUSHED_REQUESTS, LAST_PUSHED_REQUEST), now),
+            Chore::UsedAssertions => self.piece(tx, (SWEEP_ASSERTIONS, LAST_ASSERTION), now),
+            Chore::BrowserSessions => {
+                let before = now - BROWSER_SESSION_LIFETIME;
+                self.piece(tx, (SWEEP_BROWSER_SESSIONS, LAST_BROWSER_SESSION), before)
+            }
+            Chore::RefreshTokens => {
+                let before = now - REFRESH_TOKENS_KEPT;
+                self.piece(tx, (SWEEP_REFRESH_TOKENS, LAST_REFRESH_TOKEN), before)
+            }
+            Chore::WaitingGrants => self.piece(tx, (SWEEP_WAITING_GRANTS, LAST_WAITING_GRANT), now),
             Chore::LoginEvents => self.sweep_login_events(tx),
             Chore::LoginMinutes => {
-                tx.execute(SWEEP_LOGIN_MINUTES, values![minute_of(now - LOGIN_MINUTES_KEPT), limit])
+                let before = minute_of(now - LOGIN_MINUTES_KEPT);
+                tx.execute(SWEEP_LOGIN_MINUTES, values![before, limit]).map(Swept::ordered)
             }
         };
         Ok(swept?)
     }
 }
 
+impl Swept {
+    fn ordered(rows: usize) -> Self {
+        Self { rows, last: None }
+    }
+}
+
 impl Sweep {
+    fn piece(
+        &self,
+        tx: &mut WriteTx<'_>,
+        (sweep, last): (&Statement, &Statement),
+        before: Millis,
+    ) -> Result<Swept, StoreError> {
+        let rows = tx.execute(sweep, values![self.after, self.limit, before])?;
+        let last =
+            if rows == 0 { tx.one(last, values![self.after, self.limit], |row| row.get(0))? } else { None };
+        Ok(Swept { rows, last })
+    }
+
     /// Whole days only, so that a day's events are all there or none is counted on.
-    fn sweep_login_events(&self, tx: &mut WriteTx<'_>) -> Result<usize, StoreError> {
+    fn sweep_login_events(&self, tx: &mut WriteTx<'_>) -> Result<Swept, StoreError> {
         let midnight = self.now - self.now.rem_euclid(DAY);
         let before = midnight - self.login_event_days * DAY;
-        let swept = tx.execute(SWEEP_LOGIN_EVENTS, values![self.limit, before])?;
-        if swept > 0 {
+        let swept = self.piece(tx, (SWEEP_LOGIN_EVENTS, LAST_LOGIN_EVENT), before)?;
+        if swept.rows > 0 {
             login_proof::events_leave_before(tx, before)?;
         }
         Ok(swept)

@@ -104,14 +104,25 @@ pub fn succeeded_at(keys: &[SealedSigningKey], index: usize) -> Option<Millis> {
     newer.iter().filter(same).map(|other| other.signs_from).min()
 }
 
+/// When the key in place `index` of all `keys` (newest first) begins to sign. The oldest one signs whenever no other does:
+/// a clock that was set back must not leave an algorithm without a key.
+#[must_use]
+pub fn begins_at(keys: &[SealedSigningKey], index: usize) -> Option<Millis> {
+    let (key, older) = keys.split_at_checked(index)?.1.split_first()?;
+    let same = |other: &SealedSigningKey| other.algorithm == key.algorithm && other.retired_at.is_none();
+    Some(if older.iter().any(same) { key.signs_from } else { Millis::MIN })
+}
+
 /// The state of the key in place `index` of all `keys` (newest first).
 #[must_use]
 pub fn state(keys: &[SealedSigningKey], index: usize, now: Millis) -> KeyState {
-    let Some(key) = keys.get(index).filter(|key| key.retired_at.is_none()) else { return KeyState::Retired };
+    if keys.get(index).is_none_or(|key| key.retired_at.is_some()) {
+        return KeyState::Retired;
+    }
     match succeeded_at(keys, index) {
         Some(succeeded) if succeeded + KEY_OVERLAP <= now => KeyState::Retired,
         Some(succeeded) if succeeded <= now => KeyState::Retiring,
-        _ if key.signs_from > now => KeyState::Next,
+        _ if begins_at(keys, index).is_some_and(|begin| begin > now) => KeyState::Next,
         _ => KeyState::Active,
     }
 }

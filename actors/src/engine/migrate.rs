@@ -185,7 +185,9 @@ fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
 }
 
 fn lock(path: &Path) -> Result<InstanceLock, MigrateError> {
-    let mut name = path.as_os_str().to_owned();
+    // Under whatever name: a link to a database is that database.
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut name = real.into_os_string();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
     let open = |source| MigrateError::Open { path: lock_path.clone(), source };

@@ -7,6 +7,7 @@ pub(crate) mod copy;
 pub mod migrate;
 mod sqlite;
 mod statement;
+mod transaction;
 mod value;
 
 pub(crate) use sqlite::{Batch, ReadConnection, WriteConnection};

@@ -6,10 +6,11 @@ use std::time::Duration;
 use r2d2::{Pool, PooledConnection};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
 use super::statement::Statement;
+use super::transaction::{Start, Transaction};
 use super::value::{Column, Value};
 use crate::bulletin::News;
 use crate::error::{OpError, StoreError};
@@ -115,7 +116,8 @@ impl ReadConnection {
 
     /// One read transaction: everything inside sees the same moment.
     pub(crate) fn begin(&mut self) -> Result<ReadTx<'_>, StoreError> {
-        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        let transaction =
+            Transaction::begin(&mut self.connection, Start::Deferred).map_err(|error| failed(&error))?;
         Ok(ReadTx { transaction })
     }
 }
@@ -143,7 +145,8 @@ impl ReadOnly {
     /// # Errors
     /// Whatever the question meets.
     pub fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
-        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        let transaction =
+            Transaction::begin(&mut self.connection, Start::Deferred).map_err(|error| failed(&error))?;
         question.run(&mut ReadTx { transaction })
     }
 }
@@ -186,7 +189,8 @@ impl Maintenance {
     /// # Errors
     /// Whatever the question meets.
     pub fn ask<Q: ReadOp>(&mut self, question: &Q) -> Result<Q::Output, StoreError> {
-        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        let transaction =
+            Transaction::begin(&mut self.connection, Start::Deferred).map_err(|error| failed(&error))?;
         question.run(&mut ReadTx { transaction })
     }
 
@@ -195,9 +199,7 @@ impl Maintenance {
     /// # Errors
     /// The operation's own reason, or whatever it meets; nothing was written then.
     pub fn change<C: WriteOp>(&mut self, change: &C) -> Result<C::Output, OpError<C::Refused>> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+        let transaction = Transaction::begin(&mut self.connection, Start::Immediate)
             .map_err(|error| OpError::Store(failed(&error)))?;
         let mut tx =
             WriteTx { read: ReadTx { transaction }, news: News::default(), changes: Changes::default() };
@@ -221,12 +223,10 @@ fn data_version(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 impl WriteConnection {
-    /// IMMEDIATE, because a transaction that upgrades later ignores the busy timeout.
+    /// Begins the transaction of a batch.
     pub(crate) fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| failed(&error))?;
+        let transaction =
+            Transaction::begin(&mut self.connection, Start::Immediate).map_err(|error| failed(&error))?;
         let version = data_version(&transaction)?;
         let others_wrote = std::mem::replace(&mut self.version, version) != version;
         // What a transaction before this one noted and rolled back.

@@ -28,6 +28,8 @@ pub enum Outcome {
         status: Option<u16>,
         /// What went wrong, in our words.
         reason: String,
+        /// How long it asks to be left alone (RFC 9110, section 10.2.3), if it does.
+        wait: Option<Millis>,
     },
     /// There is no such receiver any more: nothing that waits for it will ever be delivered.
     Gone {

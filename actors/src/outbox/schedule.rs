@@ -29,8 +29,10 @@ pub(super) fn judge(delivery: &Delivery, outcome: &Outcome, now: Millis, draw: u
             Verdict::Dead { status: status.map(i64::from), reason: reason.clone() }
         }
         Outcome::Gone { reason } => Verdict::Dead { status: None, reason: reason.clone() },
-        Outcome::Failed { status, reason } => {
-            let (at, status, reason) = (now + backoff(attempts, draw), status.map(i64::from), reason.clone());
+        Outcome::Failed { status, reason, wait } => {
+            let (status, reason) = (status.map(i64::from), reason.clone());
+            // Who asks to be left alone is, but not for longer than we would wait ourselves.
+            let at = now + backoff(attempts, draw).max(wait.unwrap_or_default().min(LONGEST));
             if attempts >= delivery.kind.policy().attempts || at >= delivery.expires_at {
                 return Verdict::Dead { status, reason };
             }
@@ -66,7 +68,7 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        Outcome::Failed { status: Some(500), reason: "answered 500".to_owned() }
+        Outcome::Failed { status: Some(500), reason: "answered 500".to_owned(), wait: None }
     }
 
     proptest! {
@@ -105,6 +107,21 @@ mod tests {
                 Some(until) => prop_assert!(failures >= FAILURES_BEFORE_REST && until > now),
             }
         }
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_within_bounds() {
+        let next = |wait| {
+            let outcome = Outcome::Failed { status: Some(429), reason: String::new(), wait };
+            match judge(&delivery(0, 24 * 60 * 60 * 1000), &outcome, 0, 0) {
+                Verdict::Again { at, .. } => at,
+                other => panic!("{other:?}"),
+            }
+        };
+        let unasked = next(None);
+        assert_eq!(next(Some(0)), unasked, "never sooner than unasked");
+        assert_eq!(next(Some(unasked + 1)), unasked + 1);
+        assert_eq!(next(Some(Millis::MAX)), LONGEST);
     }
 
     #[test]

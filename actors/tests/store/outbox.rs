@@ -26,7 +26,7 @@ async fn enqueue(world: &World, target_id: i64, payloads: &[&str]) {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed { status: Some(503), reason: "answered 503".to_owned() }
+    Outcome::Failed { status: Some(503), reason: "answered 503".to_owned(), wait: None }
 }
 
 async fn lease(world: &World) -> Vec<LeasedTarget> {

@@ -130,7 +130,7 @@ impl Buyer {
 
     /// The plan's name now.
     pub(super) async fn plan(&self, world: &World) -> String {
-        self.subject(world).await.entitlement(world.now()).plan_name().unwrap()
+        self.subject(world).await.entitlement(world.now()).plan_name().unwrap().to_owned()
     }
 }
 

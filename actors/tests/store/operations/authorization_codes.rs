@@ -51,10 +51,7 @@ async fn the_right_request_opens_the_session_that_was_asked_for() {
     assert_eq!(subject.session_public_id, right.session.public_id);
     assert_eq!((subject.org_slug.as_str(), subject.service_slug.as_str()), ("acme", "web"));
     assert_eq!((subject.client_id.as_str(), subject.scope.as_str()), ("acme-web", "openid email"));
-    assert_eq!(
-        (subject.entitlement(0).plan_name().as_deref(), subject.provider.as_str()),
-        (Some("free"), "google")
-    );
+    assert_eq!((subject.entitlement(0).plan_name(), subject.provider.as_str()), (Some("free"), "google"));
     assert_eq!((subject.authenticated_at, subject.ended_at), (world.now(), None));
     assert!(is_live(&world, &right.session.public_id).await);
     world.stop().await;

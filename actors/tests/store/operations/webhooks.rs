@@ -157,7 +157,8 @@ async fn one_that_fails_for_days_is_switched_off_and_the_organization_hears_of_i
     let (world, receivers) = (World::new(), Receivers::default());
     let acme = tenant(&world, "acme").await;
     let (down, up) = (webhook(&world, acme.org_id, None).await, webhook(&world, acme.org_id, None).await);
-    receivers.always(down.id, Outcome::Failed { status: None, reason: "no connection".to_owned() });
+    receivers
+        .always(down.id, Outcome::Failed { status: None, reason: "no connection".to_owned(), wait: None });
     world.deliver_to(&receivers).await;
     rename(&world, acme.org_id, "Acme").await;
     world.until("outbox", "failed", 1).await;

@@ -1,37 +1,36 @@
 //! Connections as they are accepted: one too many is turned away before it has cost anything.
 
-use std::any::Any;
-use std::net::{IpAddr, Shutdown};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
-use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use serde_json::json;
 use socket2::SockRef;
 
-use super::address::limit_key;
 use crate::error::Code;
+use crate::http::address::limit_key;
 use crate::metrics::process::most_open_files;
 use crate::state::App;
+use crate::throttle::connections::Place;
 
 /// Files that are open beside connections: the database, its readers, what the process itself calls.
 const OTHER_FILES: usize = 128;
 
 const TOO_MANY: &str = "Too many connections are open. Wait, then try again.";
 
-/// Counts a connection for as long as its data live, or hangs up on it.
-pub fn admit(app: &App, connection: &dyn Any, data: &mut Extensions) {
-    let Some(socket) = connection.downcast_ref::<TcpStream>() else { return };
-    let peer = socket.peer_addr().ok().map(|peer| peer.ip().to_canonical());
+/// A place for the connection, for as long as it lives; or it is hung up on.
+pub(super) fn admit(app: &App, socket: &TcpStream, peer: Option<SocketAddr>) -> Option<Place> {
+    let peer = peer.map(|peer| peer.ip().to_canonical());
     match app.connections.enter(peer.filter(|peer| is_counted(app, peer)).map(limit_key)) {
-        Ok(place) => {
-            data.insert(place);
-        }
+        Ok(place) => Some(place),
         Err(limit) => {
             app.meters.throttled.by(limit);
             let socket = SockRef::from(socket);
-            // Whoever does not read it is hung up on all the same.
-            let _ = socket.send(refusal().as_bytes());
+            // Whoever does not read it is hung up on all the same. Before a handshake there are no words.
+            if app.certificate.is_none() {
+                let _ = socket.send(refusal().as_bytes());
+            }
             let _ = socket.shutdown(Shutdown::Both);
+            None
         }
     }
 }

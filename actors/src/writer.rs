@@ -1,7 +1,8 @@
 //! The one thread that changes the database.
 //!
 //! It is called when it rests, and then works until the line is empty, because a sync actor that got each write as a
-//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
+//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT,
+//! apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -141,10 +141,10 @@ $(TOOLS)/cargo-%:
 WRK := $(or $(shell command -v wrk),/usr/bin/wrk)
 
 bench: bench-tools ## measure the release binary beside its yardsticks, write docs/bench (about 10 minutes; nothing else may run)
-	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/release/gatehouse-bench node bench/run.mjs
 
 bench-quick: bench-tools ## the same in two minutes: small database, one repeat
-	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/bench/release/gatehouse-bench node bench/run.mjs --quick
+	@cd integration-tests && GATEHOUSE_BIN=$(TARGET)/release/gatehouse GATEHOUSE_BENCH_BIN=$(TARGET)/release/gatehouse-bench node bench/run.mjs --quick
 
 # One target directory with the release binary: what both are made of is built once.
 bench-parts: ## measure the parts of hot paths by criterion (FILTER=..., nothing else may run)
@@ -154,7 +154,7 @@ bench-parts: ## measure the parts of hot paths by criterion (FILTER=..., nothing
 bench-tools: $(NODE_STAMP) $(WRK)
 	@echo "==> building the release binary (the first time takes long)"
 	@cargo build --release --locked
-	@cargo build --release --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET)/bench
+	@cargo build --release --locked --manifest-path bench/Cargo.toml --target-dir $(TARGET)
 
 $(WRK):
 	@echo "==> installing wrk, the load generator"

@@ -1,5 +1,5 @@
 // Several times as much work as there is room for. So that it can be had on any machine, the disk is made slow: with
-// `syncMillis` for an fsync, and 256 writes in each, it is known how many writes a second there can be.
+// `syncMillis` for an fsync, and 1,024 writes in each, it is known how many writes a second there can be.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { request } from '../lib/http.mjs';
 import { until } from '../lib/until.mjs';
 import { deviceCodeRequest, openLoop, percentile, userRequest } from './load.mjs';
 
-const WRITES_PER_SYNC = 256; // MAX_BATCH of the commit queue
+const WRITES_PER_SYNC = 1_024; // as many as the store has places for writes: device codes that wait go together
 
 /** What a service under this needs in its environment: limits are against floods, and this is one. */
 export const SETTINGS = { RATE_LIMITS: 'off', MAX_CONNECTIONS: '10000', MAX_CONNECTIONS_PER_ADDRESS: '10000', HTTP_WORKERS: '2' };

@@ -135,8 +135,8 @@ fuzz: $(CARGO_FUZZ) ## try every parser of foreign bytes for a minute each (SECO
 $(TOOLS)/cargo-%:
 	@tool=$(notdir $@); folder=$(abspath $(dir $@)..); version=$${folder##*-}; \
 		echo "==> building $$tool $$version (once; takes minutes)"; \
-		cargo install --locked --quiet --root $$folder --target-dir $(TOOLS)/build $$tool --version $$version; \
-		rm -rf $(TOOLS)/build
+		cargo install --locked --quiet --root $$folder --target-dir $$folder/build $$tool --version $$version; \
+		rm -rf $$folder/build
 
 WRK := $(or $(shell command -v wrk),/usr/bin/wrk)
 

@@ -56,11 +56,20 @@ impl ReadLane {
         &self,
         question: Q,
     ) -> impl Future<Output = Result<Q::Output, StoreError>> + use<Q> {
-        let Self { readers, questions, permits, meters } = self.clone();
+        let lane = self.clone();
         async move {
-            let permit = admit(&permits, &meters.refused).await?;
-            questions.ask(&readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
+            let permit = admit(&lane.permits, &lane.meters.refused).await?;
+            lane.ask_admitted(question, permit).await
         }
+    }
+
+    /// The same for who has a place.
+    pub(crate) async fn ask_admitted<Q: ReadOp>(
+        &self,
+        question: Q,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Q::Output, StoreError> {
+        self.questions.ask(&self.readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
     }
 }
 

@@ -93,8 +93,7 @@ impl Worker {
     async fn read<Q: ReadOp>(&self, question: Q) -> Result<Q::Output, StoreError> {
         let permit = Arc::clone(&self.lane.permits).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Closed)?;
-        let ReadLane { readers, questions, .. } = &self.lane;
-        questions.ask(readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
+        self.lane.ask_admitted(question, permit).await
     }
 
     /// Not admitted like a request: there is one writer of this kind, and it waits for each answer.

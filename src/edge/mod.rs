@@ -39,9 +39,10 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::doorstep::capacity;
-use self::pace::{HEAD, Pace, Visit, Visiting};
+use self::pace::{HEAD, Pace, Visit};
 use self::wire::{Watched, Wire};
 use crate::drain::CLOSE_SECONDS;
+use crate::http::keeping::Keeping;
 use crate::state::App;
 
 /// From the first byte of a TLS handshake to its end.
@@ -135,7 +136,7 @@ async fn enter(door: Door, socket: TcpStream) -> Result<(Wire, Option<SocketAddr
 fn visit<S, B>(
     request: Request,
     application: &S,
-) -> impl Future<Output = Result<Response<Visiting<B>>, HttpResponse>> + use<S, B>
+) -> impl Future<Output = Result<Response<Keeping<B, Option<Visit>>>, HttpResponse>> + use<S, B>
 where
     S: Service<Request, Response = ServiceResponse<B>, Error = HttpResponse>,
 {
@@ -148,6 +149,6 @@ where
         // RFC 9112, section 9.6: what follows a request with `Connection: close` is not served.
         let refused = || HttpResponse::BadRequest().force_close().finish();
         let answer: Response<B> = answer.ok_or_else(refused)?.await?.into();
-        Ok(answer.map_body(|_, body| Visiting::new(body, visit)))
+        Ok(answer.map_body(|_, body| Keeping::new(body, visit)))
     }
 }

@@ -7,14 +7,10 @@
 //! ```
 
 use std::cell::Cell;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::rt::time::Instant;
-use actix_web::web::Bytes;
 
 /// Idle connections are kept this long. Longer than common proxies keep theirs, so that they close first.
 const IDLE: Duration = Duration::from_secs(75);
@@ -94,7 +90,8 @@ impl Pace {
     }
 }
 
-/// A request in flight, until the last of its answer was handed to the connection or thrown away.
+/// A request in flight, until the last of its answer was handed to the connection or thrown away. A stream of events is in
+/// flight for as long as it is read.
 pub(super) struct Visit(Rc<Pace>);
 
 impl Visit {
@@ -109,33 +106,6 @@ impl Drop for Visit {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
         self.0.quiet_since.set(Instant::now());
-    }
-}
-
-/// A body that keeps its request in flight. A stream of events is in flight for as long as it is read.
-pub(super) struct Visiting<B> {
-    body: B,
-    _visit: Option<Visit>,
-}
-
-impl<B> Visiting<B> {
-    pub(super) fn new(body: B, visit: Option<Visit>) -> Self {
-        Self { body, _visit: visit }
-    }
-}
-
-impl<B: MessageBody + Unpin> MessageBody for Visiting<B> {
-    type Error = B::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(context)
     }
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{future::Future, io};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::middleware::Next;
@@ -21,6 +21,8 @@ use actix_web::rt::time::{Instant, Sleep, sleep_until};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage};
 use futures_util::Stream;
+
+use super::keeping::Keeping;
 
 /// From the end of the head to the end of the body. Shorter than the drain at a stop, so that no client that dawdles
 /// delays one; long enough for the largest body over a bad line.
@@ -43,7 +45,7 @@ pub async fn bounded(
     }
     // A chunked body that is dropped would be read and thrown away for as long as the client likes; one that is still
     // held when the answer goes out makes actix-http say `Connection: close` and hang up a second later.
-    Ok(response.map_body(|_, answer| BoxBody::new(Holding { answer: answer.boxed(), _body: body })))
+    Ok(response.map_body(|_, answer| BoxBody::new(Keeping::new(answer.boxed(), body))))
 }
 
 /// The body of one request, shared by the handler that reads it and the answer that outlives the handler.
@@ -92,27 +94,6 @@ impl Stream for Body {
             Poll::Ready(Some(_)) | Poll::Pending => {}
         }
         next
-    }
-}
-
-/// An answer that keeps an unread body alive until it was sent.
-struct Holding {
-    answer: BoxBody,
-    _body: Body,
-}
-
-impl MessageBody for Holding {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.answer.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.answer).poll_next(context)
     }
 }
 

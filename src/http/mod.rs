@@ -25,6 +25,7 @@ pub(crate) mod fuzzing;
 pub mod headers;
 pub mod input;
 pub mod invitation;
+pub mod keeping;
 pub mod last_used;
 pub mod linking;
 pub mod management;

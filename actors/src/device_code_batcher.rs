@@ -17,6 +17,7 @@ use crate::clock::Millis;
 use crate::data::device_codes::{DeviceCodeRow, InsertDeviceCodes, NewDeviceCode};
 use crate::engine::WriteTx;
 use crate::error::{OpError, StoreError};
+use crate::guard::{DeathBell, Vital};
 use crate::line::Line;
 use crate::message::Snapshot;
 use crate::store::WRITE_PERMITS;
@@ -99,12 +100,19 @@ thread_local! {
     static HERE: RefCell<Vec<(usize, Addr<DeviceCodeBatcher>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The actor at which requests for device codes gather. There is one on each thread that asks, so that asking is no
-/// hand-over to another; all fill the same batch.
-#[derive(Clone)]
+/// The actor that is asked for device codes. There is one on each thread that asks, so that asking is no hand-over to
+/// another; all fill the same batch.
 pub(crate) struct DeviceCodeBatcher {
+    batches: DeviceCodeBatches,
+    _vital: Vital,
+}
+
+/// Where requests for device codes gather. Clones share one.
+#[derive(Clone)]
+pub(crate) struct DeviceCodeBatches {
     line: Arc<Line>,
     mint: Arc<dyn DeviceCodeMint>,
+    bell: DeathBell,
     gathered: Arc<Mutex<Gathered>>,
 }
 
@@ -117,20 +125,21 @@ struct Gathered {
     issued: u64,
 }
 
-impl DeviceCodeBatcher {
-    pub(crate) fn new(line: Arc<Line>, mint: Arc<dyn DeviceCodeMint>) -> Self {
-        Self { line, mint, gathered: Arc::default() }
+impl DeviceCodeBatches {
+    pub(crate) fn new(line: Arc<Line>, mint: Arc<dyn DeviceCodeMint>, bell: &DeathBell) -> Self {
+        Self { line, mint, bell: bell.clone(), gathered: Arc::default() }
     }
 
-    /// The one of this thread, started when it is first asked.
-    pub(crate) fn here(&self) -> Addr<Self> {
+    /// The batcher of this thread, started when it is first asked.
+    pub(crate) fn batcher(&self) -> Addr<DeviceCodeBatcher> {
         let store = Arc::as_ptr(&self.gathered) as usize;
         HERE.with_borrow_mut(|here| {
             here.retain(|(_, batcher)| batcher.connected());
             if let Some((_, batcher)) = here.iter().find(|(of, _)| *of == store) {
                 return batcher.clone();
             }
-            let batcher = self.clone().start();
+            let vital = Vital::new("device code batcher", &self.bell);
+            let batcher = DeviceCodeBatcher { batches: self.clone(), _vital: vital }.start();
             here.push((store, batcher.clone()));
             batcher
         })
@@ -143,7 +152,7 @@ impl DeviceCodeBatcher {
             gathered.called += 1;
             gathered.batches += 1;
             drop(gathered);
-            self.line.put(Box::new(Batch { batcher: self.clone(), taken: None, answer: Ok(Vec::new()) }));
+            self.line.put(Box::new(Batch { batches: self.clone(), taken: None, answer: Ok(Vec::new()) }));
         }
     }
 
@@ -193,11 +202,12 @@ impl Handler<Issue> for DeviceCodeBatcher {
     type Result = ResponseFuture<Result<IssuedDeviceCode, StoreError>>;
 
     fn handle(&mut self, Issue { request, permit }: Issue, _ctx: &mut Self::Context) -> Self::Result {
-        let (IssueDeviceCode { code }, minted) = (request, self.mint.mint());
+        let mint = Arc::clone(&self.batches.mint);
+        let (IssueDeviceCode { code }, minted) = (request, mint.mint());
         let created_at = code.now;
         let (reply, answer) = oneshot::channel();
-        self.put(Request { row: DeviceCodeRow { code, secret_hash: minted.secret_hash }, permit, reply });
-        let mint = Arc::clone(&self.mint);
+        let row = DeviceCodeRow { code, secret_hash: minted.secret_hash };
+        self.batches.put(Request { row, permit, reply });
         Box::pin(async move {
             let id = answer.await.unwrap_or(Err(StoreError::Closed))?;
             Ok(IssuedDeviceCode { id, secret: minted.secret, user_code: mint.user_code(id, created_at) })
@@ -207,7 +217,7 @@ impl Handler<Issue> for DeviceCodeBatcher {
 
 /// A batch in the line. It takes its rows when it is written, so that nobody who came meanwhile waits for the next one.
 struct Batch {
-    batcher: DeviceCodeBatcher,
+    batches: DeviceCodeBatches,
     taken: Option<Taken>,
     answer: Result<Vec<i64>, OpError<()>>,
 }
@@ -219,7 +229,7 @@ struct Taken {
 
 impl QueuedWrite for Batch {
     fn apply(&mut self, tx: &mut WriteTx<'_>) -> Verdict {
-        let taken = self.taken.get_or_insert_with(|| self.batcher.take());
+        let taken = self.taken.get_or_insert_with(|| self.batches.take());
         self.answer = attempt(&taken.insert, tx);
         Verdict::on(&self.answer)
     }
@@ -230,11 +240,11 @@ impl QueuedWrite for Batch {
 
     fn answer(mut self: Box<Self>) {
         // What failed before it was its turn has taken nothing yet.
-        let taken = self.taken.get_or_insert_with(|| self.batcher.take());
+        let taken = self.taken.get_or_insert_with(|| self.batches.take());
         let ways_back = std::mem::take(&mut taken.ways_back);
         match std::mem::replace(&mut self.answer, Ok(Vec::new())) {
             Ok(ids) => {
-                self.batcher.lock().issued += ids.len() as u64;
+                self.batches.lock().issued += ids.len() as u64;
                 for ((reply, _permit), id) in ways_back.into_iter().zip(ids) {
                     let _ = reply.send(Ok(id));
                 }
@@ -256,7 +266,7 @@ impl Drop for Batch {
     /// A batch that never is written lets go of its requests, which tells their callers.
     fn drop(&mut self) {
         if self.taken.is_none() {
-            drop(self.batcher.take());
+            drop(self.batches.take());
         }
     }
 }

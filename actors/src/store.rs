@@ -14,7 +14,7 @@ use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
 use crate::data::stripe_inbox::Replay;
-use crate::device_code_batcher::{DeviceCodeBatcher, Issue, IssueDeviceCode, IssuedDeviceCode};
+use crate::device_code_batcher::{DeviceCodeBatches, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
 use crate::housekeeper::{Housekeeper, KeepHouse};
@@ -81,7 +81,7 @@ pub struct Store {
     pub(crate) queue: Addr<CommitQueue>,
     pub(crate) line: Arc<Line>,
     pub(crate) write_permits: Arc<Semaphore>,
-    pub(crate) batcher: DeviceCodeBatcher,
+    pub(crate) device_codes: DeviceCodeBatches,
     pub(crate) checkpointer: Addr<WalCheckpointer>,
     pub(crate) housekeeper: Addr<Housekeeper>,
     /// Set once what refreshes tokens is there.
@@ -157,7 +157,7 @@ impl Store {
     /// Issues one device code, durable when answered.
     pub async fn issue_device_code(&self, request: IssueDeviceCode) -> Result<IssuedDeviceCode, StoreError> {
         let permit = admit(&self.write_permits, &self.meters.writes_refused).await?;
-        self.batcher.here().send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
+        self.device_codes.batcher().send(Issue { request, permit }).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Sweeps out what is over now rather than within the minute, and returns when that is done.
@@ -195,7 +195,7 @@ impl Store {
             ask_if_there(&self.resealer),
             ask_if_there(&self.backup_keeper)
         );
-        let batcher = Some(self.batcher.snapshot());
+        let batcher = Some(self.device_codes.snapshot());
         let actors = [queue, batcher, checkpointer, housekeeper, outbox, stripe, refresher, resealer, keeper];
         actors.into_iter().flatten().chain([self.room()]).collect()
     }

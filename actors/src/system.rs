@@ -14,7 +14,7 @@ use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::clock::Clock;
 use crate::commit_queue::{Checkpoint, CommitQueue, Flush, Stop};
-use crate::device_code_batcher::{DeviceCodeBatcher, DeviceCodeMint};
+use crate::device_code_batcher::{DeviceCodeBatches, DeviceCodeMint};
 use crate::engine::migrate::{InstanceLock, MigrateError, prepare};
 use crate::engine::{Engine, EngineSettings};
 use crate::error::StoreError;
@@ -98,7 +98,7 @@ impl ActorSystem {
             let (line, bell) = (Arc::clone(&line), bell.clone());
             CommitQueue::start_in_arbiter(&queue_arbiter.handle(), move |_| CommitQueue::new(line, &bell))
         };
-        let batcher = DeviceCodeBatcher::new(Arc::clone(&line), ports.device_code_mint);
+        let device_codes = DeviceCodeBatches::new(Arc::clone(&line), ports.device_code_mint, &bell);
         let checkpointer = {
             let (queue, bell) = (queue.clone(), bell.clone());
             WalCheckpointer::start_in_arbiter(&timer_arbiter.handle(), move |_| {
@@ -133,7 +133,7 @@ impl ActorSystem {
             queue,
             line,
             write_permits,
-            batcher,
+            device_codes,
             checkpointer,
             housekeeper,
             refresher: Arc::default(),

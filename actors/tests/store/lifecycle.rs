@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use gatehouse_actors::engine::Engine;
@@ -194,6 +195,24 @@ async fn after_a_stop_nothing_is_written_and_callers_are_told() {
     assert_eq!(failure(store.write(Put::good("late")).await), StoreError::Closed);
     let path = folder.path().join("gatehouse.db");
     assert_eq!(text(&path, "SELECT CAST(COUNT(*) AS TEXT) FROM settings"), "0");
+}
+
+#[actix::test]
+async fn a_batcher_that_panics_rings_the_death_bell_and_leaves_nobody_waiting() {
+    let world = World::new();
+    let terminal = platform(&world).await;
+    let gate = hold_writer(&world).await;
+    let in_flight = actix::spawn(issue_device_code(&world, &terminal));
+    world.until("device_code_batcher", "batches", 1).await;
+    world.mint.breaks.store(true, Ordering::SeqCst);
+    assert_eq!(issue_device_code(&world, &terminal).await, Err(StoreError::Closed));
+    assert_eq!(world.dead_actor().await, "device code batcher");
+    assert_eq!(world.store.dead_actor(), Some("device code batcher"));
+    // Until the process has drained, who was in flight is answered, and who comes late is served by another one.
+    drop(gate);
+    assert!(in_flight.await.unwrap().is_ok());
+    assert!(issue_device_code(&world, &terminal).await.is_ok());
+    world.stop().await;
 }
 
 #[actix::test]

@@ -2,6 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gatehouse_actors::clock::Millis;
 use gatehouse_actors::data::device_codes::{DeviceCodeByUserCode, PossibleDeviceCode, USER_CODES};
@@ -64,10 +65,16 @@ impl Faults for Plan {
 
 /// Makes secrets that never repeat, and user codes that are the numbers of rows.
 #[derive(Debug, Default)]
-pub(crate) struct Mint;
+pub(crate) struct Mint {
+    /// Panics instead of making the next secret.
+    pub(crate) breaks: AtomicBool,
+}
 
 impl DeviceCodeMint for Mint {
     fn mint(&self) -> MintedDeviceCode {
+        if self.breaks.swap(false, Ordering::SeqCst) {
+            resume_unwind(Box::new("planned"));
+        }
         let mut secret = [0x5a; 32];
         secret[..8].copy_from_slice(&fresh().to_be_bytes());
         MintedDeviceCode { secret, secret_hash: hash_of_secret(&secret) }

@@ -45,19 +45,20 @@ pub(crate) const GRACE: Millis = 7 * 24 * 60 * 60 * 1000;
 /// Starts the actors over the file at `path`.
 pub(crate) fn start(path: PathBuf, plan: &Arc<Plan>) -> Result<ActorSystem, StartError> {
     // No key: events are taken at their word.
-    start_with(path, plan, Arc::new(TestClock::at(BEGINNING)), Arc::new(|| Box::new(ReadsNothing)))
+    let ports = (plan, &Arc::<Mint>::default());
+    start_with(path, ports, Arc::new(TestClock::at(BEGINNING)), Arc::new(|| Box::new(ReadsNothing)))
 }
 
 fn start_with(
     path: PathBuf,
-    plan: &Arc<Plan>,
+    (plan, mint): (&Arc<Plan>, &Arc<Mint>),
     clock: Arc<TestClock>,
     port: StripePortFactory,
 ) -> Result<ActorSystem, StartError> {
     let housekeeping = Housekeeping { clock: clock.clone(), login_event_days: 90, stripe_event_days: 30 };
     let rules = BillingRules { past_due_grace: GRACE, livemode: None };
     let stripe = StripeSettings { port, clock, rules };
-    let ports = Ports { device_code_mint: Arc::new(Mint), stripe, faults: plan.clone(), housekeeping };
+    let ports = Ports { device_code_mint: mint.clone(), stripe, faults: plan.clone(), housekeeping };
     ActorSystem::start(&EngineSettings { path, readers_per_lane: 2 }, ports)
 }
 
@@ -65,6 +66,7 @@ fn start_with(
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) mint: Arc<Mint>,
     pub(crate) clock: Arc<TestClock>,
     system: ActorSystem,
     folder: TempDir,
@@ -83,10 +85,10 @@ impl World {
 
     /// The actors over the database in `folder`, which may be there already.
     pub(crate) fn over(folder: TempDir, clock: Arc<TestClock>, port: StripePortFactory) -> Self {
-        let plan = Arc::<Plan>::default();
+        let (plan, mint) = (Arc::<Plan>::default(), Arc::<Mint>::default());
         let path = folder.path().join("gatehouse.db");
-        let system = start_with(path, &plan, clock.clone(), port).unwrap();
-        Self { store: system.store(), plan, clock, system, folder }
+        let system = start_with(path, (&plan, &mint), clock.clone(), port).unwrap();
+        Self { store: system.store(), plan, mint, clock, system, folder }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

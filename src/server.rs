@@ -42,7 +42,6 @@ use crate::delivery;
 use crate::dev;
 use crate::dev::provider::{CLIENT_ID, DevProvider, DevProviderError, MOUNT_PATH};
 use crate::drain::{self, Door, StopSignals, Traffic};
-use crate::edge::certificate::Shown;
 use crate::edge::{self, certificate, renewal};
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
@@ -86,9 +85,6 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The certificate or its key was changed since the settings were checked.
-    #[error("cannot use the certificate: {0}")]
-    Certificate(String),
     /// TLS could not be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -158,7 +154,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let listener = TcpListener::bind(address).map_err(bind)?;
     let port = listener.local_addr().map_err(bind)?.port();
     let scrapers = scrapers_door(&config)?;
-    let certificate = certificate(&config)?;
     let base_url = config.base_url.as_ref().map_or_else(
         || format!("http://{}", SocketAddr::new(config.host, port)),
         |url| url.as_str().trim_end_matches('/').to_owned(),
@@ -195,7 +190,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         pacing: Pacing::default(),
         guesses: Guesses::with_live_codes(u64::try_from(live_codes).unwrap_or_default(), clock.now()),
         limits: Limits::new(&config.limits.quotas),
-        certificate,
         connections: Connections::new(
             edge::capacity(config.limits.connections),
             config.limits.connections_of_address,
@@ -225,8 +219,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     }
     actors.reseal(resealing);
     let door = Door::of(&listener).map_err(bind)?;
-    let tls = app.certificate.clone().map(certificate::server_config).transpose()?;
-    if let Some(shown) = &app.certificate {
+    let tls = app.config.tls.clone().map(certificate::server_config).transpose()?;
+    if let Some(shown) = &app.config.tls {
         renewal::announce(shown, app.clock.now());
     }
     let server = serve(app.clone(), dev_provider, listener, tls).map_err(bind)?;
@@ -306,13 +300,6 @@ fn serve_scrapers(app: &Data<App>, listener: TcpListener) -> Result<ServerHandle
     tokio::task::spawn_local(server);
     log::info!(url:% = format!("http://{address}/metrics"); "figures are shown");
     Ok(handle)
-}
-
-fn certificate(config: &Config) -> Result<Option<Arc<Shown>>, StartError> {
-    let opened = config.tls.as_ref().map(Shown::open).transpose();
-    opened.map(|shown| shown.map(Arc::new)).map_err(|errors| {
-        StartError::Certificate(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })
 }
 
 /// A database is for dev mode or for real, never for both.

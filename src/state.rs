@@ -16,7 +16,6 @@ use crate::crypto::jwt::SigningKeys;
 use crate::crypto::random::Random;
 use crate::crypto::root::RootKeys;
 use crate::drain::Traffic;
-use crate::edge::certificate::Shown;
 use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
@@ -67,8 +66,6 @@ pub struct App {
     pub guesses: Guesses,
     /// How often everything else may be asked or guessed.
     pub limits: Limits,
-    /// The certificate that connections are shown; none: they are plain.
-    pub certificate: Option<Arc<Shown>>,
     /// Connections that are open.
     pub connections: Connections,
     /// Proofs of clients that were used (RFC 9449).

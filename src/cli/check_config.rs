@@ -9,7 +9,6 @@ use gatehouse_actors::clock::{Clock, SystemClock};
 use super::{Failure, print};
 use crate::config::provider::{ProviderKind, ProviderSettings};
 use crate::config::{Config, Environment, Mode, without_trailing_slash};
-use crate::edge::certificate::Pair;
 use crate::state::rfc3339;
 
 pub(super) fn run(mode: Mode) -> Result<(), Failure> {
@@ -50,10 +49,9 @@ fn summary(config: &Config) -> String {
 
 /// Until when the certificate is good, which no problem tells: it is served all the same.
 fn tls(config: &Config) -> String {
-    let Some(files) = &config.tls else { return "off".to_owned() };
-    let Ok(pair) = Pair::read(files) else { return "on".to_owned() };
-    let expired = if pair.not_after <= SystemClock.now() { ", HAS EXPIRED" } else { "" };
-    format!("on, certificate good until {}{expired}", rfc3339(pair.not_after))
+    let Some(shown) = &config.tls else { return "off".to_owned() };
+    let expired = if shown.not_after() <= SystemClock.now() { ", HAS EXPIRED" } else { "" };
+    format!("on, certificate good until {}{expired}", rfc3339(shown.not_after()))
 }
 
 fn names(providers: &BTreeMap<ProviderKind, ProviderSettings>) -> String {

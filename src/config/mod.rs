@@ -29,11 +29,12 @@ mod tls;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use url::Url;
 
-use crate::edge::certificate::TlsFiles;
+use crate::edge::certificate::Shown;
 use backup::BackupSettings;
 use billing::BillingSettings;
 use limits::LimitSettings;
@@ -117,8 +118,8 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
-    /// The certificate of that socket. None: it is plain HTTP.
-    pub tls: Option<TlsFiles>,
+    /// The certificate that connections to it are shown. None: it is plain HTTP.
+    pub tls: Option<Arc<Shown>>,
     /// How many threads answer requests.
     pub workers: usize,
     /// Provider applications that end users of organizations sign in through.
@@ -180,10 +181,7 @@ impl Config {
         let base_url = read_base_url(reader, mode);
         let host = read_host(reader, mode);
         let port = read_port(reader);
-        let tls = tls::read(reader, source, mode);
-        if tls.is_some() {
-            tls::check_base_url(reader, base_url.as_ref());
-        }
+        let tls = tls::read(reader, source, (mode, base_url.as_ref()));
         let workers = reader.parsed(keys::HTTP_WORKERS, |text| number(text, 1..=256, "threads")).unwrap_or(4);
         let (providers, platform_providers, provider_endpoints) = clients::read(reader);
         let platform_owner_email = reader

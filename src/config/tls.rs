@@ -1,5 +1,7 @@
 //! The certificate of the listening socket: two files or none.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::Mode;
@@ -7,10 +9,14 @@ use super::keys::{self, Key};
 use super::problems::Wrong;
 use super::reader::Reader;
 use super::source::Source;
-use crate::edge::certificate::{Pair, PairError, TlsFiles};
+use crate::edge::certificate::{PairError, Shown, TlsFiles};
 
 /// None: connections are plain, and a proxy ends TLS.
-pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, mode: Mode) -> Option<TlsFiles> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    source: &dyn Source,
+    (mode, base_url): (Mode, Option<&Url>),
+) -> Option<Arc<Shown>> {
     let (certificate, key) = match (reader.text(keys::TLS_CERT_FILE), reader.text(keys::TLS_KEY_FILE)) {
         (None, None) => return None,
         (Some(_), None) => return lonely(reader, keys::TLS_CERT_FILE, keys::TLS_KEY_FILE),
@@ -24,7 +30,8 @@ pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, mode: Mode) -> 
         return None;
     }
     let files = TlsFiles { certificate: source.folder().join(certificate), key: source.folder().join(key) };
-    for error in Pair::read(&files).err().unwrap_or_default() {
+    let shown = Shown::open(files);
+    for error in shown.as_ref().err().into_iter().flatten() {
         let (key, what, fix) = match error {
             PairError::Certificate(what) => {
                 let fix = "name a PEM file with the certificate and those between it and the root";
@@ -34,21 +41,18 @@ pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, mode: Mode) -> 
                 (keys::TLS_KEY_FILE, what, "name a PEM file with the private key of the certificate")
             }
         };
-        reader.wrong(key, Wrong::new(what, fix));
+        reader.wrong(key, Wrong::new(what.clone(), fix));
     }
-    Some(files)
-}
-
-fn lonely(reader: &mut Reader<'_>, set: Key, missing: Key) -> Option<TlsFiles> {
-    let what = format!("is missing, while {} is set", set.name);
-    reader.wrong(missing, Wrong::new(what, "set both, or neither"));
-    None
-}
-
-/// Whoever ends TLS is reached by https.
-pub(super) fn check_base_url(reader: &mut Reader<'_>, base_url: Option<&Url>) {
+    // Whoever ends TLS is reached by https.
     if base_url.is_some_and(|url| url.scheme() != "https") {
         let what = "is not https, while TLS_CERT_FILE is set";
         reader.wrong(keys::BASE_URL, Wrong::new(what, "set the address that the certificate is for"));
     }
+    shown.ok().map(Arc::new)
+}
+
+fn lonely(reader: &mut Reader<'_>, set: Key, missing: Key) -> Option<Arc<Shown>> {
+    let what = format!("is missing, while {} is set", set.name);
+    reader.wrong(missing, Wrong::new(what, "set both, or neither"));
+    None
 }

@@ -115,8 +115,9 @@ pub(super) struct Stamp([Option<(SystemTime, u64)>; 2]);
 
 impl Shown {
     /// What the files hold.
-    pub fn open(files: &TlsFiles) -> Result<Self, Vec<PairError>> {
-        Ok(Self { files: files.clone(), pair: RwLock::new(Pair::read(files)?) })
+    pub fn open(files: TlsFiles) -> Result<Self, Vec<PairError>> {
+        let pair = RwLock::new(Pair::read(&files)?);
+        Ok(Self { files, pair })
     }
 
     /// Until when it is good.

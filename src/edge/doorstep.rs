@@ -26,7 +26,7 @@ pub(super) fn admit(app: &App, socket: &TcpStream, peer: Option<SocketAddr>) -> 
             app.meters.throttled.by(limit);
             let socket = SockRef::from(socket);
             // Whoever does not read it is hung up on all the same. Before a handshake there are no words.
-            if app.certificate.is_none() {
+            if app.config.tls.is_none() {
                 let _ = socket.send(refusal().as_bytes());
             }
             let _ = socket.shutdown(Shutdown::Both);

@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until it is aborted; at once over when there is no certificate.
 pub(crate) async fn keep(app: Data<App>) {
-    let Some(shown) = &app.certificate else { return };
+    let Some(shown) = &app.config.tls else { return };
     let mut hangups = Hangups::new();
     let mut seen = shown.stamp();
     let mut complaint = None;

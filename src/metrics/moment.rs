@@ -64,7 +64,7 @@ fn metric(kind: Kind, label: Label, value: f64) -> Metric {
 #[allow(clippy::cast_precision_loss)] // counts that are far below 2^53
 pub(super) fn families(app: &App) -> Vec<MetricFamily> {
     let gauge = |name, help, value: f64| family(Head { name, kind: Kind::Gauge, help }, [(None, value)]);
-    let certificate = app.certificate.as_ref().map(|shown| {
+    let certificate = app.config.tls.as_ref().map(|shown| {
         gauge(
             "gatehouse_tls_certificate_expires_at_seconds",
             "Until when the certificate that is shown is good, in seconds since 1970.",

@@ -1,85 +1,50 @@
-//! A bare loop over SQLite, one thread, with the statements and pragmas of the service: what its storage is measured
-//! against. `gatehouse-bench DATABASE SECONDS` prints one line of JSON.
+//! What `make bench` needs beside the service and wrk; each command prints one line of JSON:
+//!
+//! ```text
+//! gatehouse-bench storage DATABASE SECONDS              what SQLite alone does with the same statements
+//! gatehouse-bench sign-ins ADDRESS CONNECTIONS SECONDS  whole sign-ins in a browser's steps, so many at once
+//! ```
+
+mod sign_ins;
+mod storage;
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior, params};
-
-const INSERT: &str = "INSERT INTO device_codes (secret_hash, org_id, service_id, scope, status, requested_from, user_agent, \
-    created_at, expires_at) VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8) RETURNING id";
-const POLL: &str = "SELECT secret_hash, service_id, status, expires_at FROM device_codes WHERE id = $1";
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("which database?")?;
-    let period = Duration::from_secs(arguments.next().ok_or("for how many seconds?")?.parse()?);
-    let mut connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    let mut seed = 0x9E37_79B9_7F4A_7C15;
-    let single = inserts(&mut connection, 1, period, &mut seed)?;
-    let group_64 = inserts(&mut connection, 64, period, &mut seed)?;
-    let group_256 = inserts(&mut connection, 256, period, &mut seed)?;
-    let reads = polls(&mut connection, period)?;
-    println!(
-        "{{\"insert_1\":{single:.0},\"insert_64\":{group_64:.0},\"insert_256\":{group_256:.0},\"read\":{reads:.0}}}"
-    );
-    Ok(())
-}
-
-/// Rows a second, so many in each durable transaction.
-fn inserts(
-    connection: &mut Connection,
-    rows: u32,
-    period: Duration,
-    seed: &mut u64,
-) -> Result<f64, Box<dyn Error>> {
-    let (begun, mut written) = (Instant::now(), 0_u32);
-    while begun.elapsed() < period {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut insert = transaction.prepare_cached(INSERT)?;
-            for _ in 0..rows {
-                let secret = [next(seed).to_le_bytes(); 4].concat();
-                let end = 4_102_444_800_000_i64;
-                let values = params![secret, 2, 3, "openid", "127.0.0.1", "bench", 0, end];
-                insert.query_row(values, |row| row.get::<_, i64>(0))?;
-            }
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["storage", database, seconds] => storage(database, seconds),
+        ["sign-ins", address, connections, seconds] => sign_ins(address, connections, seconds),
+        _ => Err("storage DATABASE SECONDS, or sign-ins ADDRESS CONNECTIONS SECONDS".into()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("gatehouse-bench: {error}");
+            ExitCode::FAILURE
         }
-        transaction.commit()?;
-        written += rows;
     }
-    Ok(f64::from(written) / begun.elapsed().as_secs_f64())
 }
 
-/// Point reads a second, each in a transaction of its own.
-fn polls(connection: &mut Connection, period: Duration) -> Result<f64, Box<dyn Error>> {
-    let (first, last): (i64, i64) =
-        connection.query_row("SELECT MIN(id), MAX(id) FROM device_codes", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (begun, mut read, mut id) = (Instant::now(), 0_u32, first);
-    while begun.elapsed() < period {
-        let transaction = connection.transaction()?;
-        transaction.prepare_cached(POLL)?.query_row([id], |row| row.get::<_, Vec<u8>>(0)).or_else(missing)?;
-        drop(transaction);
-        id = if id >= last { first } else { id + 1 };
-        read += 1;
+fn storage(database: &str, seconds: &str) -> Result<bool, Box<dyn Error>> {
+    println!("{}", storage::measure(database, period(seconds)?)?);
+    Ok(true)
+}
+
+/// Whether every sign-in got to its tokens.
+fn sign_ins(address: &str, connections: &str, seconds: &str) -> Result<bool, Box<dyn Error>> {
+    let measured = sign_ins::measure(address, connections.parse()?, period(seconds)?)?;
+    for failure in &measured.failures {
+        eprintln!("failed sign-in: {failure}");
     }
-    Ok(f64::from(read) / begun.elapsed().as_secs_f64())
+    println!("{measured}");
+    Ok(measured.failures.is_empty())
 }
 
-fn missing(error: rusqlite::Error) -> rusqlite::Result<Vec<u8>> {
-    if error == rusqlite::Error::QueryReturnedNoRows { Ok(Vec::new()) } else { Err(error) }
-}
-
-/// Xorshift: secrets have to differ, no more.
-fn next(seed: &mut u64) -> u64 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    *seed
+fn period(seconds: &str) -> Result<Duration, Box<dyn Error>> {
+    Ok(Duration::try_from_secs_f64(seconds.parse()?)?)
 }

@@ -1,4 +1,5 @@
-// The load generator: wrk on one core, the service on the other, and what the kernel says the service used meanwhile.
+// The load generators: wrk, or whole sign-ins, on one core, the service on the other, and what the kernel says the service
+// used meanwhile.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -47,6 +48,16 @@ export async function wrk(pid, url, { script = 'get.lua', args = [], connections
     cpu: (used / result.requests) * 1e6,
     refused: result.refused, requests: result.requests,
   };
+}
+
+/** Whole sign-ins, so many at once, each of several requests: as `wrk` answers, counted by sign-ins. */
+export async function signIns(program, pid, url, { connections = 64, seconds = 5 } = {}) {
+  const before = cpuSeconds(pid);
+  // A single one that fails ends the program with 1, and so the whole run.
+  const out = await run('taskset', ['-c', GENERATOR_CORE, program, 'sign-ins', url, String(connections), String(seconds)]);
+  const used = cpuSeconds(pid) - before;
+  const { count, in_all: inAll, rate, p50, p99, p999, max } = JSON.parse(out);
+  return { rate, p50, p99, p999, max, cpu: (used / inAll) * 1e6, refused: 0, requests: count };
 }
 
 /** The middle of three and how far apart they are, in percent of it. */

@@ -7,7 +7,7 @@ export function markdown(report) {
     '',
     `- Machine: ${report.machine}`,
     `- Commit: ${report.commit}, ${report.date}`,
-    `- Command: \`${report.command}\`: ${report.repeats} × ${report.seconds} s a row, medians; server on one core, wrk on the other`,
+    `- Command: \`${report.command}\`: ${report.repeats} × ${report.seconds} s a row, medians; server on one core, the generator on the other`,
     '',
     ...table(report.empty, 'Few rows', undefined),
     ...(report.large ? table(report.large, `With ${report.count.toLocaleString('en')} users, sessions, refresh tokens, device codes, login events and events`, report.empty) : []),
@@ -17,10 +17,6 @@ export function markdown(report) {
     '|---|---|---|',
   ];
   const row = (what, value, goal, met) => lines.push(`| ${what} | ${value} | ${goal}${met === undefined ? '' : met ? ', met' : ', **not met**'} |`);
-  if (report.signIns) {
-    const { cpu, rate, p50, p99 } = report.signIns;
-    row('whole web sign-in, provider inside the binary', `${(1e6 / cpu).toFixed(0)}/s by its ${cpu.toFixed(0)} µs of processor time; Node drove ${rate.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`, '1,500/s', 1e6 / cpu >= 1500);
-  }
   if (report.startMs) row('start to the first 200, large', `${report.startMs.toFixed(0)} ms`, 'under 150 ms', report.startMs < 150);
   row('start to the first 200, few rows', `${report.emptyStartMs.toFixed(0)} ms`, '');
   row('resident memory, idle', `${report.idleMb.toFixed(1)} MB`, 'under 25 MB', report.idleMb < 25);

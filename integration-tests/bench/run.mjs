@@ -8,16 +8,15 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../lib/gatehouse.mjs';
-import { SERVER_CORE, cpuSeconds, median, require as need, residentMegabytes, run, wrk } from './load.mjs';
+import { SERVER_CORE, median, require as need, residentMegabytes, run, signIns, wrk } from './load.mjs';
 import { latencyPlot, markdown } from './report.mjs';
-import { signIns } from './sign-ins.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.join(HERE, '../..');
 const quick = process.argv.includes('--quick');
 const wanted = process.argv.find((argument) => argument.startsWith('--rows='))?.slice(7).split(',');
 const binary = path.resolve(process.env.GATEHOUSE_BIN ?? path.join(ROOT, 'target/release/gatehouse'));
-const bare = path.resolve(process.env.GATEHOUSE_BENCH_BIN ?? path.join(ROOT, 'bench/target/release/gatehouse-bench'));
+const generator = path.resolve(process.env.GATEHOUSE_BENCH_BIN ?? path.join(ROOT, 'bench/target/release/gatehouse-bench'));
 const REPEATS = quick ? 1 : 3;
 const SECONDS = Number(process.env.BENCH_SECONDS ?? (quick ? 2 : 4));
 const LARGE = quick ? 0 : 1_000_000;
@@ -98,6 +97,7 @@ async function rowsFor(service, file) {
     code256: { at: '/auth/device/code', title: 'POST /auth/device/code, 256 connections', goal: 25, p99: 40, load: () => ({ ...form('client_id=demo-cli'), connections: 256 }) },
     stripe: { at: '/webhooks/stripe', title: 'POST /webhooks/stripe', goal: 25, p99: 25, load: () => ({ script: 'stripe.lua', args: [file('stripe.json'), file('stripe.txt'), used.stripe] }), after: (result) => once('stripe', result) },
     refresh: { at: '/auth/token', title: 'POST /auth/token, refresh', rate: 8000, p99: 25, load: () => form('grant_type=refresh_token&client_id=demo-web&refresh_token=%s', file('refresh.txt'), used.refresh), after: (result) => once('refresh', result) },
+    signIn: { title: 'whole web sign-in, provider inside the binary, 64 at once', rate: 1500, drive: (options) => signIns(generator, service.child.pid, service.url, options), load: () => ({}) },
     code1: { at: '/auth/device/code', title: 'POST /auth/device/code, one connection', rate: 1900, load: () => ({ ...form('client_id=demo-cli'), connections: 1 }) },
   };
 }
@@ -126,7 +126,8 @@ async function measure(service, label) {
     for (let repeat = 0; repeat < REPEATS; repeat += 1) {
       const load = row.load();
       const yardstick = await wrk(service.child.pid, `${service.url}/health/live`, { seconds: Math.max(1, SECONDS / 2), connections: load.connections ?? 64 });
-      const result = await wrk(service.child.pid, service.url + row.at, { seconds: SECONDS, ...load });
+      const drive = row.drive ?? ((options) => wrk(service.child.pid, service.url + row.at, options));
+      const result = await drive({ seconds: SECONDS, ...load });
       const refused = row.refuses ? result.requests : 0;
       if (result.refused !== refused) throw new Error(`${name}: ${result.refused} of ${result.requests} answers were no success, expected ${refused}`);
       row.after?.(result);
@@ -164,14 +165,9 @@ const report = { machine, commit, date: new Date().toISOString(), command: `make
 let service = await Service.start(await seeded(HOT));
 Object.assign(report, { emptyStartMs: service.startMs, idleMb: service.idleMb });
 report.empty = await measure(service, 'empty');
-if (!wanted) {
-  const before = cpuSeconds(service.child.pid);
-  report.signIns = await signIns(service, quick ? 3 : 10);
-  report.signIns.cpu = ((cpuSeconds(service.child.pid) - before) / report.signIns.count) * 1e6;
-  report.points = await overTime(service);
-}
+if (!wanted) report.points = await overTime(service);
 await service.stop();
-report.bare = JSON.parse(await run('taskset', ['-c', SERVER_CORE, bare, path.join(service.dir, 'data/gatehouse.db'), '2']));
+report.bare = JSON.parse(await run('taskset', ['-c', SERVER_CORE, generator, 'storage', path.join(service.dir, 'data/gatehouse.db'), '2']));
 rmSync(service.dir, { recursive: true, force: true });
 if (LARGE > 0) {
   service = await Service.start(await seeded(LARGE));

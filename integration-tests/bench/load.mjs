@@ -60,11 +60,12 @@ export async function signIns(program, pid, url, { connections = 64, seconds = 5
   return { rate, p50, p99, p999, max, cpu: (used / inAll) * 1e6, refused: 0, requests: count };
 }
 
-/** The middle of three and how far apart they are, in percent of it. */
+/** The middle of an odd number of values, the ends, and how far those are apart, in percent of the middle. */
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted[Math.floor(sorted.length / 2)];
-  return { middle, spread: middle === 0 ? 0 : ((sorted.at(-1) - sorted[0]) / middle) * 100 };
+  const [lowest, highest] = [sorted[0], sorted.at(-1)];
+  return { middle, lowest, highest, spread: middle === 0 ? 0 : ((highest - lowest) / middle) * 100 };
 }
 
 /** Where a program is, or the way to get it. */

@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gatehouse_actors::clock::Clock;
 use gatehouse_actors::data::device_codes::CountLiveDeviceCodes;
 use gatehouse_actors::data::installation::{ClaimMode, OtherMode};
-use gatehouse_actors::data::stripe_effects::BillingRules;
 use gatehouse_actors::engine::EngineSettings;
 use gatehouse_actors::error::{OpError, StoreError};
 use gatehouse_actors::faults::NoFaults;
@@ -277,10 +276,7 @@ fn stripe_settings(config: &Config, clock: &Arc<dyn Clock>) -> StripeSettings {
     StripeSettings {
         port: port_factory(stripe_keys(config), config.billing.api_base.clone()),
         clock: Arc::clone(clock),
-        rules: BillingRules {
-            past_due_grace: config.billing.past_due_grace,
-            livemode: config.billing.livemode(),
-        },
+        rules: config.billing.rules(),
     }
 }
 

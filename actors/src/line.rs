@@ -1,20 +1,22 @@
 //! The line in front of the writer: whoever has something to write puts it here, and the writer takes what there is.
 //!
 //! ```text
-//! a request's own thread -> Line -> Writer, called when it rests -> BEGIN .. COMMIT -> the answer, to that thread
+//! a request's own thread -> Line -> Writer, woken when it rests -> BEGIN .. COMMIT -> the answer, to that thread
 //! ```
 //! Nothing stands between the two threads, so a write passes two hand-overs and a batch costs no more of them. There is
 //! no timer: alone, a write waits for nothing; what comes while the writer works goes together with its next batch.
+//!
+//! The writer rests here and not at its mailbox, because what is sent to a sync actor is handed over twice, the first
+//! time to the arbiter of the system, and to wake two threads takes longer than to write.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use actix::Addr;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::{OpError, StoreError};
 use crate::message::{Snapshot, WriteOp};
-use crate::writer::{Done, Job, Queued, QueuedWrite, Work, Writer};
+use crate::writer::{Done, Job, Queued, QueuedWrite};
 
 /// The most operations in one transaction: beyond it the fsync is already shared well enough.
 pub(crate) const MAX_BATCH: usize = 256;
@@ -28,12 +30,16 @@ pub(crate) type Answer<C> =
 
 /// What waits for the writer.
 #[derive(Default)]
-pub(crate) struct Line(Mutex<Waiting>);
+pub(crate) struct Line {
+    waiting: Mutex<Waiting>,
+    /// Wakes the writer when it rests.
+    call: Condvar,
+}
 
 #[derive(Default)]
 struct Waiting {
-    /// None before the start and after the end: then nothing is taken on.
-    writer: Option<Addr<Writer>>,
+    /// After the end nothing is taken on.
+    closed: bool,
     /// The writer works, or was called and has not come yet.
     busy: bool,
     writes: Vec<Box<dyn QueuedWrite>>,
@@ -49,17 +55,14 @@ struct Waiting {
 
 impl Line {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on the writer at `writer` is called.
-    pub(crate) fn open(&self, writer: Addr<Writer>) {
-        self.lock().writer = Some(writer);
-    }
-
-    /// The writer is called no more. Whoever waits is told that the store is closed.
+    /// Nothing is taken on any more, and the writer leaves. Whoever waits is told that the store is closed.
     pub(crate) fn close(&self) {
-        let ended = std::mem::take(&mut *self.lock());
+        let closed = Waiting { closed: true, ..Waiting::default() };
+        let ended = std::mem::replace(&mut *self.lock(), closed);
+        self.call.notify_one();
         // Outside the lock: what is dropped may wake and ask.
         drop(ended);
     }
@@ -95,11 +98,11 @@ impl Line {
     pub(crate) fn look(&self) -> Option<oneshot::Receiver<()>> {
         let (reply, answer) = oneshot::channel();
         let mut waiting = self.lock();
-        if waiting.busy || waiting.writer.is_none() {
+        if waiting.busy || waiting.closed {
             return None;
         }
         waiting.looks.push(reply);
-        waiting.call();
+        self.call(waiting);
         Some(answer)
     }
 
@@ -110,14 +113,21 @@ impl Line {
         answer
     }
 
-    /// What the writer does next, once it did what is told by `done`. None: it rests until it is called.
+    /// What the writer does next, once it did what is told by `done`; it rests here until there is something. None: the
+    /// line is closed.
     pub(crate) fn next(&self, done: Done) -> Option<Job> {
         let mut waiting = self.lock();
         waiting.commits += done.commits;
         waiting.operations += done.operations;
-        let job = waiting.next();
-        waiting.busy = job.is_some();
-        job
+        while !waiting.closed {
+            let job = waiting.next();
+            waiting.busy = job.is_some();
+            if job.is_some() {
+                return job;
+            }
+            waiting = self.call.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -138,32 +148,24 @@ impl Line {
     fn enter(&self, take_on: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.lock();
         // What is not taken on drops its way back, which tells the caller.
-        if waiting.writer.is_some() {
+        if !waiting.closed {
             take_on(&mut waiting);
-            waiting.call();
+            self.call(waiting);
+        }
+    }
+
+    /// Wakes the writer if it rests.
+    fn call(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let rests = !std::mem::replace(&mut waiting.busy, true);
+        // First, or the writer would wake only to wait for the lock.
+        drop(waiting);
+        if rests {
+            self.call.notify_one();
         }
     }
 }
 
 impl Waiting {
-    /// Calls the writer if it rests.
-    fn call(&mut self) {
-        let Some(writer) = self.writer.as_ref().filter(|_| !self.busy) else { return };
-        // The mailbox of a sync actor has no bound, so it takes the call unless its thread is gone, which only a defect
-        // of actix could be to blame for: the writer catches its own.
-        if writer.try_send(Work).is_ok() {
-            self.busy = true;
-        } else {
-            log::error!("the writer does not come");
-            self.writer = None;
-            self.writes.clear();
-            self.background.clear();
-            self.checkpoints.clear();
-            self.looks.clear();
-            self.flushes.clear();
-        }
-    }
-
     fn next(&mut self) -> Option<Job> {
         if !self.checkpoints.is_empty() {
             return Some(Job::Checkpoint(std::mem::take(&mut self.checkpoints)));

@@ -1,18 +1,19 @@
 //! The threads that answer questions, and the list on which questions wait for them.
 //!
 //! ```text
-//! ask -> onto the list -> is a reader free? it is called (a message through the arbiter of the system)
+//! ask -> onto the list -> is a reader free, and are there more questions than readers at work? one is woken
 //! reader: takes what waits, a few at a time, answers them in one transaction, straight to who asked -> nothing waits: rests
 //! ```
-//! A call costs more than most answers, so a reader that works is not called for each question: it looks by itself.
+//! To wake a thread costs more than most answers, so a reader that works is not called for each question: it looks by
+//! itself. Readers rest at the list and not at their mailbox, for the reason that the writer rests at its line.
 
 use std::any::type_name;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use actix::{Actor, Addr, Handler, Message, SyncContext};
+use actix::{Actor, Handler, Message, SyncContext};
 use prometheus::Histogram;
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -65,67 +66,90 @@ impl<Q: ReadOp> Asked for Question<Q> {
 }
 
 /// The list of a lane, shared by those who ask and those who answer.
-#[derive(Clone)]
 pub(crate) struct Questions {
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Mutex<Waiting>,
+    /// Wakes readers that rest.
+    call: Condvar,
     readers: usize,
 }
 
 #[derive(Default)]
 struct Waiting {
     asked: VecDeque<Box<dyn Asked>>,
-    /// Readers that work or were called.
-    called: usize,
+    /// Readers that do not rest.
+    at_work: usize,
+    /// Calls that no reader has heard yet.
+    calls: usize,
+    closed: bool,
 }
 
 impl Questions {
     /// An empty list for so many readers.
     pub(crate) fn for_readers(readers: usize) -> Self {
-        Self { waiting: Arc::default(), readers }
+        Self { waiting: Mutex::default(), call: Condvar::new(), readers }
     }
 
-    /// Puts a question on the list and calls one of `readers` unless enough are at work. The answer may be waited for.
+    /// Puts a question on the list and wakes a reader unless enough are at work. The answer may be waited for.
     pub(crate) fn ask<Q: ReadOp>(
         &self,
-        readers: &Addr<Reader>,
-        (op, permit): (Q, OwnedSemaphorePermit),
+        op: Q,
+        permit: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Result<Q::Output, StoreError>> {
         let (reply, answer) = oneshot::channel();
-        let is_call_needed = self.with(|waiting| {
-            waiting.asked.push_back(Box::new(Question { op, reply, _permit: permit }));
-            let is_needed = waiting.called < self.readers.min(waiting.asked.len());
-            waiting.called += usize::from(is_needed);
-            is_needed
-        });
-        // Without readers nobody answers: what waits is dropped, and whoever asked hears that the store is closed.
-        if is_call_needed && readers.try_send(Serve).is_err() {
-            self.with(|waiting| {
-                waiting.asked.clear();
-                waiting.called -= 1;
-            });
+        let mut waiting = self.lock();
+        waiting.asked.push_back(Box::new(Question { op, reply, _permit: permit }));
+        let is_call_needed = waiting.at_work + waiting.calls < self.readers.min(waiting.asked.len());
+        waiting.calls += usize::from(is_call_needed);
+        // First, or the reader would wake only to wait for the lock.
+        drop(waiting);
+        if is_call_needed {
+            self.call.notify_one();
         }
         answer
     }
 
-    /// What a reader answers next; nothing, and it counts as free from then on.
-    fn take(&self) -> Option<Vec<Box<dyn Asked>>> {
-        self.with(|waiting| {
-            let some = waiting.asked.len().min(MOST_AT_ONCE);
-            if some == 0 {
-                waiting.called -= 1;
-                return None;
-            }
-            Some(waiting.asked.drain(..some).collect())
-        })
+    /// A reader comes to the list.
+    fn enter(&self) {
+        self.lock().at_work += 1;
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Waiting) -> T) -> T {
-        change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What a reader answers next; it rests here until there is something. None: nobody can ask any more.
+    fn take(&self) -> Option<Vec<Box<dyn Asked>>> {
+        let mut waiting = self.lock();
+        loop {
+            let some = waiting.asked.len().min(MOST_AT_ONCE);
+            if some > 0 {
+                return Some(waiting.asked.drain(..some).collect());
+            }
+            waiting.at_work -= 1;
+            while waiting.calls == 0 {
+                if waiting.closed {
+                    return None;
+                }
+                waiting = self.call.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            waiting.calls -= 1;
+            waiting.at_work += 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Calls a reader to its list.
-struct Serve;
+/// What those who ask share. With the last of them the readers leave.
+pub(crate) struct Desk(pub(crate) Arc<Questions>);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.call.notify_all();
+    }
+}
+
+/// Sends a reader to its list.
+pub(crate) struct Serve;
 
 impl Message for Serve {
     type Result = ();
@@ -133,7 +157,7 @@ impl Message for Serve {
 
 /// A sync actor with a connection of its own.
 pub(crate) struct Reader {
-    pub(crate) questions: Questions,
+    pub(crate) questions: Arc<Questions>,
     pub(crate) pool: Pool<SqliteConnectionManager>,
     pub(crate) connection: Option<ReadConnection>,
     /// How long a question takes.
@@ -148,6 +172,7 @@ impl Handler<Serve> for Reader {
     type Result = ();
 
     fn handle(&mut self, _: Serve, _ctx: &mut Self::Context) {
+        self.questions.enter();
         while let Some(asked) = self.questions.take() {
             self.answer(asked);
         }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::backup::keeper::BackupKeeper;
 use crate::bulletin::Bulletin;
 use crate::commit_queue::CommitQueue;
-use crate::data::stripe_inbox::Replay;
+use crate::data::stripe_inbox::{Replay, StoreStripeEvent};
 use crate::device_code_batcher::{DeviceCodeBatches, Issue, IssueDeviceCode, IssuedDeviceCode};
 use crate::error::{OpError, StoreError};
 use crate::guard::DeathBell;
@@ -23,9 +23,9 @@ use crate::memory::{Lease, Memory, Recall};
 use crate::message::{Lane, Observe, ReadOp, Snapshot, WriteOp};
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::Outbox;
-use crate::reader::{Questions, Reader};
+use crate::reader::Desk;
 use crate::resealer::Resealer;
-use crate::stripe_event_actor::{Again, Nudge, Nudged, Reconcile, ReconcileReport, StripeEventActor};
+use crate::stripe_event_actor::{Again, Arrivals, Nudge, Reconcile, ReconcileReport, StripeEventActor};
 use crate::token_refresher::TokenRefresher;
 use crate::wal_checkpointer::WalCheckpointer;
 use crate::writer_state::WriterState;
@@ -41,11 +41,10 @@ pub(crate) const READ_PERMITS: usize = 512;
 /// Writes admitted: four full batches.
 pub(crate) const WRITE_PERMITS: usize = 1024;
 
-/// One lane of readers with its own admission: SyncArbiter's queue is unbounded, so the bound is ours.
+/// One lane of readers with its own admission: the list of questions has no bound, so the bound is here.
 #[derive(Clone)]
 pub(crate) struct ReadLane {
-    pub(crate) readers: Addr<Reader>,
-    pub(crate) questions: Questions,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) meters: LaneMeters,
 }
@@ -69,7 +68,7 @@ impl ReadLane {
         question: Q,
         permit: OwnedSemaphorePermit,
     ) -> Result<Q::Output, StoreError> {
-        self.questions.ask(&self.readers, (question, permit)).await.unwrap_or(Err(StoreError::Closed))
+        self.desk.0.ask(question, permit).await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -91,7 +90,7 @@ pub struct Store {
     /// Set once it is known what is sealed how.
     pub(crate) resealer: Arc<OnceLock<Addr<Resealer>>>,
     pub(crate) stripe: Addr<StripeEventActor>,
-    pub(crate) stripe_nudged: Nudged,
+    pub(crate) stripe_arrivals: Arc<Arrivals>,
     pub(crate) outbox: Addr<Outbox>,
     pub(crate) bulletin: Bulletin,
     pub(crate) bell: DeathBell,
@@ -165,10 +164,23 @@ impl Store {
         let _ = self.housekeeper.send(KeepHouse).await;
     }
 
-    /// Says that an event of Stripe's was stored. When the actor is too busy to hear, it finds it by itself.
+    /// Keeps an event of Stripe's and tells the actor that works on it, when there is something to do. True when it is new.
+    pub async fn keep_stripe_event(&self, event: StoreStripeEvent) -> Result<bool, OpError<()>> {
+        let is_ignored = event.ignored.is_some();
+        let is_new = self.write(event).await?;
+        if is_new && is_ignored {
+            self.stripe_arrivals.ignored.fetch_add(1, Ordering::Relaxed);
+        } else if is_new {
+            self.nudge_stripe();
+        }
+        Ok(is_new)
+    }
+
+    /// Says that an event of Stripe's waits. When the actor is too busy to hear, it finds it by itself.
     pub fn nudge_stripe(&self) {
-        if !self.stripe_nudged.swap(true, Ordering::SeqCst) && self.stripe.try_send(Nudge).is_err() {
-            self.stripe_nudged.store(false, Ordering::SeqCst);
+        let nudged = &self.stripe_arrivals.nudged;
+        if !nudged.swap(true, Ordering::SeqCst) && self.stripe.try_send(Nudge).is_err() {
+            nudged.store(false, Ordering::SeqCst);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Works off the inbox of Stripe's events: in order per customer, each with exactly one effect.
 //!
 //! ```text
-//! webhook -> inbox (stored, 200) -> Nudge ─┐
+//! webhook -> inbox (stored, 200) -> Nudge ─┐  (nothing can follow from it: stored as ignored, and that is all)
 //! every second (retries, after a restart) ─┴> drain: due events -> read the subscription from Stripe, when there is
 //!                                             a key -> one write: effect and mark together
 //! every six hours, or when asked ──────────> reconcile: every live subscription compared with Stripe
@@ -15,7 +15,7 @@ mod reconcile;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -107,13 +107,19 @@ impl Worker {
     }
 }
 
-/// Whether the actor was told of events that it has not begun to look for: then nobody has to tell it again.
-pub(crate) type Nudged = Arc<AtomicBool>;
+/// What those who store events tell the actor.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// It was told of events that it has not begun to look for: then nobody has to tell it again.
+    pub(crate) nudged: AtomicBool,
+    /// Events that were stored as ignored.
+    pub(crate) ignored: AtomicU64,
+}
 
 /// The async actor.
 pub(crate) struct StripeEventActor {
     worker: Rc<Worker>,
-    nudged: Nudged,
+    arrivals: Arc<Arrivals>,
     draining: bool,
     again: bool,
     reconciling: bool,
@@ -124,7 +130,7 @@ impl StripeEventActor {
     pub(crate) fn new(
         lane: ReadLane,
         queue: Addr<CommitQueue>,
-        (settings, nudged): (&StripeSettings, Nudged),
+        (settings, arrivals): (&StripeSettings, Arc<Arrivals>),
         bell: &DeathBell,
     ) -> Self {
         let worker = Worker {
@@ -140,7 +146,7 @@ impl StripeEventActor {
         };
         Self {
             worker: Rc::new(worker),
-            nudged,
+            arrivals,
             draining: false,
             again: false,
             reconciling: false,
@@ -155,7 +161,7 @@ impl StripeEventActor {
         }
         self.draining = true;
         // What is stored from here on may be missed by the look that begins.
-        self.nudged.store(false, Ordering::SeqCst);
+        self.arrivals.nudged.store(false, Ordering::SeqCst);
         let worker = Rc::clone(&self.worker);
         let done = async move { worker.drain().await }.into_actor(self).map(|outcome, actor, ctx| {
             actor.draining = false;
@@ -271,7 +277,7 @@ impl Handler<Observe> for StripeEventActor {
     type Result = ResponseFuture<Snapshot>;
 
     fn handle(&mut self, _: Observe, _ctx: &mut Self::Context) -> Self::Result {
-        let worker = Rc::clone(&self.worker);
+        let (worker, arrivals) = (Rc::clone(&self.worker), Arc::clone(&self.arrivals));
         Box::pin(async move {
             let inbox = worker.read(StripeInboxState).await.unwrap_or_default();
             let whole = |number: i64| u64::try_from(number).unwrap_or_default();
@@ -284,7 +290,7 @@ impl Handler<Observe> for StripeEventActor {
                     ("lag_millis", lag),
                     ("dead", whole(inbox.dead)),
                     ("applied", figures.applied.get()),
-                    ("ignored", figures.ignored.get()),
+                    ("ignored", figures.ignored.get() + arrivals.ignored.load(Ordering::Relaxed)),
                     ("failed_attempts", figures.failed.get()),
                     ("given_up", figures.dead.get()),
                     ("read_from_stripe", figures.read_from_stripe.get()),

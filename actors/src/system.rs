@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, SyncArbiter};
+use actix::{Actor, Arbiter, SyncArbiter};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -25,13 +25,13 @@ use crate::line::Line;
 use crate::memory::Memory;
 use crate::meters::{LaneMeters, Meters};
 use crate::outbox::{Connect, Drain, Outbox, PortFactory};
-use crate::reader::{Questions, Reader};
+use crate::reader::{Desk, Questions, Reader, Serve};
 use crate::resealer::{ColumnToReseal, Resealer};
 use crate::store::{READ_PERMITS, ReadLane, Store, WRITE_PERMITS};
-use crate::stripe_event_actor::{Nudged, StripeEventActor, StripeSettings};
+use crate::stripe_event_actor::{Arrivals, StripeEventActor, StripeSettings};
 use crate::token_refresher::{RefreshPortFactory, Settle, TokenRefresher};
 use crate::wal_checkpointer::WalCheckpointer;
-use crate::writer::Writer;
+use crate::writer::{Work, Writer};
 use crate::writer_state::WriterState;
 
 /// How long a stop waits for what is being delivered.
@@ -87,7 +87,7 @@ impl ActorSystem {
         let memory = Arc::new(Memory::default());
         let told = (&writer_state, &bulletin, &meters, &*memory);
         let line = Arc::<Line>::default();
-        line.open(start_writer((&engine, &line), ports.faults, &bell, told)?);
+        start_writer((&engine, &line), ports.faults, &bell, told)?;
         // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
         // actors and must never wait.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
@@ -111,12 +111,12 @@ impl ActorSystem {
                 Housekeeper::new(queue, report, ports.housekeeping, &bell)
             })
         };
-        let stripe_nudged = Nudged::default();
+        let stripe_arrivals = Arc::<Arrivals>::default();
         let stripe = {
             let (lane, queue, bell, settings) = (background, queue.clone(), bell.clone(), ports.stripe);
-            let nudged = Arc::clone(&stripe_nudged);
+            let arrivals = Arc::clone(&stripe_arrivals);
             StripeEventActor::start_in_arbiter(&stripe_arbiter.handle(), move |_| {
-                StripeEventActor::new(lane, queue, (&settings, nudged), &bell)
+                StripeEventActor::new(lane, queue, (&settings, arrivals), &bell)
             })
         };
         let outbox = {
@@ -140,7 +140,7 @@ impl ActorSystem {
             backup_keeper: Arc::default(),
             resealer: Arc::default(),
             stripe,
-            stripe_nudged,
+            stripe_arrivals,
             outbox,
             bulletin,
             bell: bell_of_store,
@@ -246,17 +246,18 @@ fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<Read
     let pool = engine.readers(readers)?;
     let threads = readers as usize;
     let seconds = meters.seconds.clone();
-    let questions = Questions::for_readers(threads);
-    let list = questions.clone();
+    let questions = Arc::new(Questions::for_readers(threads));
+    let list = Arc::clone(&questions);
     let readers = SyncArbiter::start(threads, move || Reader {
-        questions: list.clone(),
+        questions: Arc::clone(&list),
         pool: pool.clone(),
         connection: None,
         seconds: seconds.clone(),
     });
+    // Each stays at the list, so each gets one.
+    (0..threads).for_each(|_| readers.do_send(Serve));
     Ok(ReadLane {
-        readers,
-        questions,
+        desk: Arc::new(Desk(questions)),
         permits: Arc::new(Semaphore::new(READ_PERMITS)),
         meters: meters.clone(),
     })
@@ -267,13 +268,13 @@ fn start_writer(
     faults: Arc<dyn Faults>,
     bell: &DeathBell,
     (state, bulletin, meters, memory): (&Arc<WriterState>, &Bulletin, &Meters, &Memory),
-) -> Result<Addr<Writer>, StoreError> {
+) -> Result<(), StoreError> {
     // Opened once here so that a database that cannot be written to is found at start, not at the first write.
     drop(engine.writer()?);
     let (engine, line, bell, state) = (engine.clone(), Arc::clone(line), bell.clone(), Arc::clone(state));
     let (bulletin, meters, freshness) =
         (bulletin.clone(), meters.writer.clone(), Arc::clone(&memory.freshness));
-    Ok(SyncArbiter::start(1, move || Writer {
+    let writer = SyncArbiter::start(1, move || Writer {
         line: Arc::clone(&line),
         engine: engine.clone(),
         connection: None,
@@ -283,5 +284,7 @@ fn start_writer(
         bulletin: bulletin.clone(),
         freshness: Arc::clone(&freshness),
         meters: meters.clone(),
-    }))
+    });
+    writer.do_send(Work);
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! The one thread that changes the database.
 //!
-//! It is called when it rests, and then works until the line is empty, because a sync actor that got each write as a
-//! message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation SAVEPOINT,
-//! apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
+//! It is sent to its line once, at the start, and stays there until the line is closed, because a sync actor that got each
+//! write as a message would answer it before it takes the next and so could not group. A batch is: BEGIN; per operation
+//! SAVEPOINT, apply, RELEASE or ROLLBACK TO; COMMIT; only then the answers.
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,7 +86,7 @@ impl<C: WriteOp> QueuedWrite for Queued<C> {
     }
 }
 
-/// Calls the writer to its line.
+/// Sends the writer to its line.
 pub(crate) struct Work;
 
 impl Message for Work {

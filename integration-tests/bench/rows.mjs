@@ -12,6 +12,13 @@ const POLL = 'grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=
 const REFRESH = 'grant_type=refresh_token&client_id=demo-web&refresh_token=%s';
 const DEVICE = 'client_id=demo-cli';
 
+const PRODUCT = { type: 'product.updated', data: { object: { id: 'prod_bench@', object: 'product', name: 'x'.repeat(600) } } };
+const ITEM = { id: 'si_bench@', object: 'subscription_item', quantity: 1, current_period_end: 4_102_444_800, price: { id: 'price_bench', object: 'price' } };
+const SUBSCRIPTION = {
+  type: 'customer.subscription.updated',
+  data: { object: { id: 'sub_bench@', object: 'subscription', customer: 'cus_bench@', status: 'active', start_date: 1_700_000_000, metadata: {}, description: 'x'.repeat(400), items: { object: 'list', data: [ITEM] } } },
+};
+
 /** What the services are told about Stripe, and what events are signed with. */
 export const STRIPE_SECRET = `whsec_${randomBytes(24).toString('hex')}`;
 
@@ -22,7 +29,7 @@ export const STRIPE_SECRET = `whsec_${randomBytes(24).toString('hex')}`;
  */
 export async function rowsFor(service, folder, { hot, signInProgram }) {
   const file = (name) => path.join(folder, name);
-  const used = { device: 0, stripe: 0, refresh: await accessTokens(service, file) };
+  const used = { device: 0, stored: 0, applied: 0, refresh: await accessTokens(service, file) };
   const secret = readFileSync(file('secret.txt'), 'utf8');
   const ask = (address, { script, args, connections, once } = {}) => async (seconds) => {
     const from = once ? [used[once]] : [];
@@ -32,6 +39,10 @@ export async function rowsFor(service, folder, { hot, signInProgram }) {
   };
   const get = (address) => ask(address, { args: [file('access.txt'), 0] });
   const form = (address, body, { args = [], ...rest } = {}) => ask(address, { script: 'form.lua', args: [body, ...args], ...rest });
+  const deliveries = (once, event) => ({
+    prepare: () => stripeDeliveries({ template: file(`${once}.json`), lines: file(`${once}.txt`) }, event, hot),
+    drive: ask('/webhooks/stripe', { script: 'stripe.lua', args: [file(`${once}.json`), file(`${once}.txt`)], once }),
+  });
   const rows = {
     live: { title: 'GET /health/live (the yardstick)', drive: ask('/health/live') },
     user: { title: 'GET /api/user', goal: 70, drive: get('/api/user') },
@@ -40,10 +51,8 @@ export async function rowsFor(service, folder, { hot, signInProgram }) {
     poll: { title: 'POST /auth/token, device code pending', goal: 55, refuses: true, drive: form('/auth/token', POLL, { args: [file('device.txt')], once: 'device' }) },
     code: { title: 'POST /auth/device/code', goal: 25, p99: 25, drive: form('/auth/device/code', DEVICE) },
     code256: { title: 'POST /auth/device/code, 256 connections', goal: 25, p99: 40, connections: 256, drive: form('/auth/device/code', DEVICE, { connections: 256 }) },
-    stripe: {
-      title: 'POST /webhooks/stripe', goal: 25, p99: 25, prepare: () => stripeDeliveries(file, hot),
-      drive: ask('/webhooks/stripe', { script: 'stripe.lua', args: [file('stripe.json'), file('stripe.txt')], once: 'stripe' }),
-    },
+    stripe: { title: 'POST /webhooks/stripe, nothing follows from the event', goal: 25, p99: 25, ...deliveries('stored', PRODUCT) },
+    stripeApplied: { title: 'POST /webhooks/stripe, a subscription, applied meanwhile', goal: 25, p99: 25, ...deliveries('applied', SUBSCRIPTION) },
     refresh: { title: 'POST /auth/token, refresh', rate: 8000, p99: 25, drive: form('/auth/token', REFRESH, { args: [file('refresh.txt')], once: 'refresh' }) },
     signIn: {
       title: `whole web sign-in, provider inside the binary, ${CONNECTIONS} at once`, rate: 1500,
@@ -67,16 +76,15 @@ async function accessTokens(service, file) {
   return refreshTokens.length;
 }
 
-/** So many deliveries, signed now: the service takes a signature for five minutes. */
-function stripeDeliveries(file, count) {
+/** So many deliveries of an event, @ being its number, signed now: the service takes a signature for five minutes. */
+function stripeDeliveries(files, event, count) {
   const now = Math.floor(Date.now() / 1000);
-  const product = { id: 'prod_bench@', object: 'product', name: 'x'.repeat(600) };
-  const template = JSON.stringify({ id: 'evt_bench@', object: 'event', api_version: '2025-06-30.basil', created: now, type: 'product.updated', livemode: false, pending_webhooks: 1, data: { object: product } });
+  const template = JSON.stringify({ id: 'evt_bench@', object: 'event', api_version: '2025-06-30.basil', created: now, livemode: false, pending_webhooks: 1, ...event });
   const mark = randomBytes(4).toString('hex');
   const lines = Array.from({ length: count }, (_, index) => {
     const body = template.replaceAll('@', `${mark}${index}`);
     return `${mark}${index} ${now} ${createHmac('sha256', STRIPE_SECRET).update(`${now}.${body}`).digest('hex')}`;
   });
-  writeFileSync(file('stripe.json'), template);
-  writeFileSync(file('stripe.txt'), `${lines.join('\n')}\n`);
+  writeFileSync(files.template, template);
+  writeFileSync(files.lines, `${lines.join('\n')}\n`);
 }

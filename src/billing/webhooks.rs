@@ -5,6 +5,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::PLATFORM_ORG_ID;
 use gatehouse_actors::data::stripe_accounts::StripeAccountByReference;
+use gatehouse_actors::data::stripe_effects::unusable;
 use gatehouse_actors::data::stripe_inbox::StoreStripeEvent;
 use gatehouse_actors::stripe::event::Event;
 use serde_json::json;
@@ -72,6 +73,7 @@ async fn receive(app: &App, org_id: i64, secrets: &[Secret<String>], delivery: D
     let event = Event::parse(&body)
         .map_err(|_| Error::bad_request("The body is not an event: it has no id and type of its own."))?;
     let store = StoreStripeEvent {
+        ignored: unusable(&event, org_id, app.config.billing.rules()),
         org_id,
         queue_key: event.queue_key(),
         event_id: event.id,
@@ -81,9 +83,6 @@ async fn receive(app: &App, org_id: i64, secrets: &[Secret<String>], delivery: D
         now,
     };
     let refused = |()| Error::internal("refused");
-    let is_new = app.store.write(store).await.map_err(|error| Error::from_op(error, refused))?;
-    if is_new {
-        app.store.nudge_stripe();
-    }
+    app.store.keep_stripe_event(store).await.map_err(|error| Error::from_op(error, refused))?;
     Ok(HttpResponse::Ok().json(json!({ "received": true })))
 }

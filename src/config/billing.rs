@@ -1,6 +1,7 @@
 //! Billing: the platform's Stripe account.
 
 use gatehouse_actors::clock::Millis;
+use gatehouse_actors::data::stripe_effects::BillingRules;
 use url::Url;
 
 use super::number::number;
@@ -31,6 +32,12 @@ impl BillingSettings {
     #[must_use]
     pub fn livemode(&self) -> Option<bool> {
         self.secret_key.as_ref().and_then(|key| livemode_of(key.expose()))
+    }
+
+    /// What the actors have to know.
+    #[must_use]
+    pub fn rules(&self) -> BillingRules {
+        BillingRules { past_due_grace: self.past_due_grace, livemode: self.livemode() }
     }
 }
 

@@ -34,11 +34,15 @@ impl fmt::Debug for Params {
 impl Params {
     /// The parameters of a query string.
     pub fn from_query(query: &str) -> Result<Self, Error> {
-        Self::from_pairs(url::form_urlencoded::parse(query.as_bytes()).into_owned())
+        Self::from_form(query.as_bytes())
     }
 
     pub(super) fn from_form(body: &[u8]) -> Result<Self, Error> {
-        Self::from_pairs(url::form_urlencoded::parse(body).into_owned())
+        let is_encoded = body.contains(&b'%') || body.contains(&b'+');
+        match str::from_utf8(body) {
+            Ok(text) if !is_encoded => Self::from_pairs(divided(text)),
+            _ => Self::from_pairs(url::form_urlencoded::parse(body).into_owned()),
+        }
     }
 
     pub(super) fn from_json(body: &[u8]) -> Result<Self, Error> {
@@ -100,6 +104,16 @@ impl Params {
         let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
     }
+}
+
+/// The pairs of a form in which nothing is encoded, as most are that programs send: tokens are long, and to look at each
+/// of their bytes several times is a tenth of what an introspection costs.
+fn divided(form: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = form.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (name.to_owned(), value.to_owned())
+    })
 }
 
 /// A JSON object of plain values, no member twice: last-wins is how filters are walked around.
@@ -270,6 +284,8 @@ fn broken_off(error: &PayloadError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -295,5 +311,14 @@ mod tests {
     #[test]
     fn an_empty_value_counts_as_missing() {
         assert_eq!(Params::from_query("state=&code=1").unwrap().get("state"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_without_escapes_is_read_as_the_library_reads_it(form in "[a-c=&é\u{0}~]{0,24}") {
+            let read: Vec<_> = divided(&form).collect();
+            let expected: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+            prop_assert_eq!(read, expected);
+        }
     }
 }

@@ -8,8 +8,8 @@ use crate::{statements, values};
 
 statements! {
     INSERT_STRIPE_EVENT = "INSERT INTO stripe_events (org_id, event_id, event_type, queue_key, created_at, \
-        received_at, payload, status, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $6) \
-        ON CONFLICT (org_id, event_id) DO NOTHING";
+        received_at, payload, status, reason, finished_at, next_attempt_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $6) ON CONFLICT (org_id, event_id) DO NOTHING";
     // An event waits while one before it in its line waits for another attempt.
     DUE_STRIPE_EVENTS = "SELECT e.id, e.org_id, e.event_id, e.queue_key, e.created_at, e.payload, e.attempts, \
         e.received_at, a.secret_key_sealed FROM stripe_events e LEFT JOIN stripe_accounts a ON a.org_id = e.org_id \
@@ -52,6 +52,8 @@ pub struct StoreStripeEvent {
     pub created_at: Millis,
     /// The body as it was signed.
     pub payload: Vec<u8>,
+    /// Why nothing follows from it, when that is plain already: then it does not wait, and nobody works on it.
+    pub ignored: Option<&'static str>,
     /// The present moment.
     pub now: Millis,
 }
@@ -64,6 +66,10 @@ impl WriteOp for StoreStripeEvent {
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<bool, OpError<()>> {
         // Customers of different accounts never wait for each other.
         let queue_key = format!("{}:{}", self.org_id, self.queue_key);
+        let (status, finished_at) = match self.ignored {
+            Some(_) => ("ignored", Some(self.now)),
+            None => ("waiting", None),
+        };
         let values = values![
             self.org_id,
             &self.event_id,
@@ -72,6 +78,9 @@ impl WriteOp for StoreStripeEvent {
             self.created_at,
             self.now,
             self.payload.as_slice(),
+            status,
+            self.ignored,
+            finished_at,
         ];
         Ok(tx.execute(INSERT_STRIPE_EVENT, values)? == 1)
     }

@@ -1,12 +1,14 @@
 //! SQLite through r2d2: pragmas, transactions, savepoints, rows.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::{Pool, PooledConnection};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
 use super::statement::Statement;
@@ -29,16 +31,20 @@ pub struct EngineSettings {
 }
 
 /// Opens connections that all carry the same pragmas.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
     path: PathBuf,
+    /// Opens connections for every pool. Left to itself, each pool starts three threads, which have next to nothing to do
+    /// and cost memory.
+    opener: Arc<ScheduledThreadPool>,
 }
 
 impl Engine {
     /// An engine over the file at `path`, which must exist and be migrated.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf() }
+        let opener = ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("connections").build();
+        Self { path: path.to_path_buf(), opener: Arc::new(opener) }
     }
 
     /// The length of the database file in bytes, without its write-ahead log.
@@ -78,6 +84,7 @@ impl Engine {
     ) -> Result<Pool<SqliteConnectionManager>, StoreError> {
         let manager = SqliteConnectionManager::file(&self.path).with_init(init);
         Pool::builder()
+            .thread_pool(Arc::clone(&self.opener))
             .max_size(size)
             .test_on_check_out(false)
             .connection_timeout(Duration::from_secs(5))

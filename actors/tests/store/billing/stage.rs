@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use gatehouse_actors::data::sessions::{SessionByPublicId, Subject};
+use gatehouse_actors::data::stripe_effects::{BillingRules, unusable};
 use gatehouse_actors::data::stripe_inbox::StoreStripeEvent;
 use gatehouse_actors::stripe::event::Event;
 use gatehouse_actors::stripe::object::Subscription;
@@ -14,7 +15,7 @@ use gatehouse_actors::stripe_event_actor::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Tenant, World, code_for, fresh, person, public_id, redeem_code, tenant};
+use crate::support::{GRACE, Tenant, World, code_for, fresh, person, public_id, redeem_code, tenant};
 
 /// Stripe's own state, as its API tells it.
 #[derive(Default)]
@@ -156,7 +157,9 @@ pub(super) fn event(event_type: &str, seconds: i64, object: &Value, world: &Worl
 pub(super) async fn deliver(world: &World, org_id: i64, body: &Value) -> bool {
     let payload = body.to_string().into_bytes();
     let event = Event::parse(&payload).unwrap();
+    let rules = BillingRules { past_due_grace: GRACE, livemode: None };
     let store = StoreStripeEvent {
+        ignored: unusable(&event, org_id, rules),
         org_id,
         queue_key: event.queue_key(),
         event_id: event.id,
@@ -165,9 +168,7 @@ pub(super) async fn deliver(world: &World, org_id: i64, body: &Value) -> bool {
         payload,
         now: world.now(),
     };
-    let is_new = world.store.write(store).await.unwrap();
-    world.store.nudge_stripe();
-    is_new
+    world.store.keep_stripe_event(store).await.unwrap()
 }
 
 /// Waits until nothing waits.

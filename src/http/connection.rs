@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::HttpRequest;
 use gatehouse_actors::data::PLATFORM_ORG_ID;
-use gatehouse_actors::data::oauth_credentials::{OauthCredential, OauthCredentialOf, OauthCredentialsOf};
+use gatehouse_actors::data::oauth_credentials::{
+    OauthCredential, OauthCredentialOf, OauthCredentialsOf, OwnOauthCredential,
+};
 
 use crate::config::provider::{ProviderEndpoints, ProviderKind, ProviderSettings};
 use crate::config::secret::Secret;
@@ -57,12 +59,15 @@ pub async fn find(app: &App, org_id: i64, name: &str) -> Result<Connection, Erro
     let kind = name.parse::<ProviderKind>().map_err(|_| unavailable())?;
     let own = match org_id {
         PLATFORM_ORG_ID => None,
-        _ => app.store.read(OauthCredentialOf { org_id, provider: kind.as_str().to_owned() }).await?,
+        _ => {
+            let question = OauthCredentialOf { org_id, provider: kind.as_str().to_owned() };
+            app.store.recall(OwnOauthCredential(question)).await?
+        }
     };
-    match own {
+    match own.as_deref().and_then(Option::as_ref) {
         Some(credential) if credential.is_live() => Ok(Connection {
-            provider: open(app, kind, &credential)?,
-            credential_version: Some(credential.version_id),
+            provider: open(app, kind, credential)?,
+            credential_version: Some(credential.version_id.clone()),
         }),
         // Taken away: nobody else's client stands in for it.
         Some(_) => Err(unavailable()),

@@ -1,5 +1,7 @@
 //! The standard authorization endpoint.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use gatehouse_actors::data::browser_sessions::{BrowserSession, BrowserToken};
@@ -65,7 +67,8 @@ pub(super) async fn authorize(app: &App, request: &HttpRequest, sent: &Params) -
 async fn client(app: &App, params: &Params) -> Result<Service, Error> {
     let client_id = params.required("client_id")?.to_owned();
     let unknown = || Error::bad_request("The client_id is not known.");
-    let mut service = app.store.read(ServiceByClientId { client_id }).await?.ok_or_else(unknown)?;
+    let service = app.store.recall(ServiceByClientId { client_id }).await?.ok_or_else(unknown)?;
+    let mut service = Arc::unwrap_or_clone(service);
     if service.is_platform {
         service.redirect_uris = app.platform_redirect_uris();
     }

@@ -35,7 +35,7 @@ pub async fn start(
         org_slug: params.required("org")?.to_owned(),
         service_slug: params.required("service")?.to_owned(),
     };
-    let service = app.store.read(question).await?.filter(|service| !service.is_platform);
+    let service = app.store.recall(question).await?.filter(|service| !service.is_platform);
     let service = service.ok_or_else(|| Error::new(Code::NotFound, "There is no such service."))?;
     depart(&app, &request, &provider, &service, &params).await
 }

@@ -6,6 +6,7 @@ use super::audit::{AuditContext, Happened, append};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, Row, WriteTx};
 use crate::error::{OpError, StoreError};
+use crate::memory::{Fact, Memory, Recall, Shelf};
 use crate::message::{ReadOp, WriteOp};
 use crate::{statements, values};
 
@@ -91,7 +92,7 @@ impl OauthCredential {
 }
 
 /// The organization's client at this provider, live or deleted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OauthCredentialOf {
     /// Row id of the organization.
     pub org_id: i64,
@@ -104,6 +105,30 @@ impl ReadOp for OauthCredentialOf {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
         find(tx, self.org_id, &self.provider)
+    }
+}
+
+/// The same, as every sign-in asks: that the organization has none is an answer, too, and most have none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OwnOauthCredential(pub OauthCredentialOf);
+
+impl ReadOp for OwnOauthCredential {
+    type Output = Option<Option<OauthCredential>>;
+
+    fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
+        self.0.run(tx).map(Some)
+    }
+}
+
+impl Recall for OwnOauthCredential {
+    type Answer = Option<OauthCredential>;
+
+    fn facts(_: &Self::Answer) -> Vec<Fact> {
+        vec![Fact::OauthCredentials]
+    }
+
+    fn shelf(memory: &Memory) -> &Shelf<Self> {
+        &memory.oauth_credentials
     }
 }
 

@@ -91,6 +91,11 @@ impl Service {
         }
     }
 
+    /// What is told here rests on these.
+    fn facts(&self) -> Vec<Fact> {
+        vec![Fact::Service(self.id), Fact::Organization(self.org_id), Fact::ClientSecrets]
+    }
+
     pub(crate) fn from_row(row: &Row<'_, '_>) -> Result<Self, StoreError> {
         let registration = ClientRegistration::from_row(row, 17)?;
         let auth_method = registration.auth_method(row.get(11)?);
@@ -141,7 +146,7 @@ impl Recall for ServiceByClientId {
     type Answer = Service;
 
     fn facts(service: &Service) -> Vec<Fact> {
-        vec![Fact::Service(service.id), Fact::Organization(service.org_id), Fact::ClientSecrets]
+        service.facts()
     }
 
     fn shelf(memory: &Memory) -> &Shelf<Self> {
@@ -150,7 +155,7 @@ impl Recall for ServiceByClientId {
 }
 
 /// Which service is this one of that organization?
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceBySlugs {
     /// The organization's slug.
     pub org_slug: String,
@@ -163,6 +168,18 @@ impl ReadOp for ServiceBySlugs {
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<Self::Output, StoreError> {
         tx.optional(SERVICE_BY_SLUGS, values![&self.org_slug, &self.service_slug], Service::from_row)
+    }
+}
+
+impl Recall for ServiceBySlugs {
+    type Answer = Service;
+
+    fn facts(service: &Service) -> Vec<Fact> {
+        service.facts()
+    }
+
+    fn shelf(memory: &Memory) -> &Shelf<Self> {
+        &memory.services_by_slugs
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::hooks::Action;
 use super::Fact;
 
 /// Facts share counts: two rows with the same one make each other be read again, which is no harm.
-const COUNTS: usize = 4096;
+const COUNTS: usize = 8192;
 /// Commands of another process are noticed by the writer, which is asked this often while answers are in use.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// Without a look for so long, nothing that is kept is used.
@@ -28,6 +28,7 @@ impl Fact {
             "plans" => Some(Self::Plans),
             "subscriptions" => Some(Self::Subscriptions),
             "client_secrets" => Some(Self::ClientSecrets),
+            "oauth_credentials" => Some(Self::OauthCredentials),
             _ => None,
         }
     }
@@ -42,9 +43,10 @@ impl Fact {
             Self::Subscriptions => (5, 0),
             Self::ClientSecrets => (6, 0),
             Self::RevokedTokens => (7, 0),
+            Self::OauthCredentials => (8, 0),
         };
         // Neighbouring rows get neighbouring counts, tables get their own stretches.
-        let place = row.cast_unsigned().wrapping_mul(8).wrapping_add(table) % COUNTS as u64;
+        let place = row.cast_unsigned().wrapping_mul(16).wrapping_add(table) % COUNTS as u64;
         usize::try_from(place).unwrap_or_default()
     }
 }
@@ -216,11 +218,17 @@ mod tests {
     #[test]
     fn rows_of_different_tables_do_not_share_a_count() {
         let rows = [Fact::Session(5), Fact::User(5), Fact::Organization(5), Fact::Service(5)];
-        let tables = [Fact::Plans, Fact::Subscriptions, Fact::ClientSecrets, Fact::RevokedTokens];
+        let tables = [
+            Fact::Plans,
+            Fact::Subscriptions,
+            Fact::ClientSecrets,
+            Fact::RevokedTokens,
+            Fact::OauthCredentials,
+        ];
         let mut places: Vec<_> = rows.iter().chain(&tables).map(|fact| fact.place()).collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places.len(), 8);
+        assert_eq!(places.len(), 9);
     }
 
     #[test]

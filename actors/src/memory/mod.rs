@@ -19,7 +19,8 @@ pub use shelf::Shelf;
 
 use crate::data::access_tokens::AccessTokenStanding;
 use crate::data::client_secrets::ClientSecretById;
-use crate::data::services::ServiceByClientId;
+use crate::data::oauth_credentials::OwnOauthCredential;
+use crate::data::services::{ServiceByClientId, ServiceBySlugs};
 use crate::message::ReadOp;
 
 /// Something that an answer rests on: a row, or a table whose rows change seldom.
@@ -41,6 +42,8 @@ pub enum Fact {
     ClientSecrets,
     /// Any revocation of a single access token.
     RevokedTokens,
+    /// Any client of an organization at a provider.
+    OauthCredentials,
 }
 
 /// A question that is asked so often that its answer is kept. What is not there is not kept.
@@ -61,5 +64,7 @@ pub struct Memory {
     pub(crate) freshness: Arc<Freshness>,
     pub(crate) tokens: Shelf<AccessTokenStanding>,
     pub(crate) services: Shelf<ServiceByClientId>,
+    pub(crate) services_by_slugs: Shelf<ServiceBySlugs>,
     pub(crate) client_secrets: Shelf<ClientSecretById>,
+    pub(crate) oauth_credentials: Shelf<OwnOauthCredential>,
 }

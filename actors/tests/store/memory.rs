@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use gatehouse_actors::data::access_tokens::{AccessTokenStanding, RevokeAccessToken, TokenStanding};
 use gatehouse_actors::data::authorization_codes::CodeRedemption;
+use gatehouse_actors::data::oauth_credentials::{OauthCredentialOf, OwnOauthCredential};
+use gatehouse_actors::data::services::ServiceBySlugs;
 use gatehouse_actors::data::sessions::EndSession;
 use gatehouse_actors::engine::Statement;
 use rusqlite::Connection;
@@ -114,6 +116,39 @@ async fn a_revocation_of_one_token_is_heard() {
     let (now, jti) = (world.now(), question.jti.clone());
     world.store.write(RevokeAccessToken { jti, expires_at: now + 1000, now }).await.unwrap();
     assert!(recall(&world, &question).await.is_revoked);
+    world.stop().await;
+}
+
+#[actix::test]
+async fn what_every_sign_in_asks_is_heard_as_well() {
+    const INSERT: [Statement; 1] = [Statement {
+        name: "credential",
+        sql: "INSERT INTO oauth_credentials (public_id, version_id, org_id, provider, client_id, client_secret_sealed, \
+              created_at, updated_at) SELECT 'x' || id, 'v1', id, 'google', 'c', x'00', 0, 0 FROM organizations",
+    }];
+    const DELETE: [Statement; 1] = [Statement {
+        name: "deleted credential",
+        sql: "UPDATE oauth_credentials SET version_id = 'v2', deleted_at = 1 WHERE id > 0",
+    }];
+    const RENAME: [Statement; 1] =
+        [Statement { name: "name", sql: "UPDATE services SET name = 'Another' WHERE id > 0" }];
+    let world = World::new();
+    let acme = tenant(&world, "acme").await;
+    let by_slugs = ServiceBySlugs { org_slug: "acme".to_owned(), service_slug: "web".to_owned() };
+    let own = OwnOauthCredential(OauthCredentialOf { org_id: acme.org_id, provider: "google".to_owned() });
+    let version = async || {
+        let own = world.store.recall(own.clone()).await.unwrap().unwrap();
+        own.as_ref().as_ref().map(|credential| credential.version_id.clone())
+    };
+    let name = async || world.store.recall(by_slugs.clone()).await.unwrap().unwrap().name.clone();
+    assert_eq!((version().await, version().await), (None, None));
+    assert_eq!(name().await, name().await);
+    world.store.write(Run(&INSERT)).await.unwrap();
+    assert_eq!(version().await.as_deref(), Some("v1"));
+    world.store.write(Run(&DELETE)).await.unwrap();
+    assert_eq!(version().await.as_deref(), Some("v2"));
+    world.store.write(Run(&RENAME)).await.unwrap();
+    assert_eq!(name().await, "Another");
     world.stop().await;
 }
 

@@ -53,7 +53,7 @@ use crate::metrics::{Meters, endpoint};
 use crate::state::{App, Providers};
 use crate::stripe::{StripeKeys, port_factory};
 use crate::throttle::connections::Connections;
-use crate::throttle::guesses::Guesses;
+use crate::throttle::guesses::{Guesses, LIVE_CODES};
 use crate::throttle::limits::Limits;
 use crate::throttle::pacing::Pacing;
 use crate::throttle::streams::Streams;
@@ -178,7 +178,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     };
     // The ring is derived once more: the actor seals on a thread of its own.
     let resealing = reseal::columns(&Arc::new(RootKeys::of(&config)), &random);
-    let live_codes = store.read(CountLiveDeviceCodes { now: clock.now() }).await?;
+    let question = CountLiveDeviceCodes { most: LIVE_CODES.cast_signed(), now: clock.now() };
+    let live_codes = store.read(question).await?;
     let mail_room = config.mail.as_ref().map(|settings| MailRoom::open(settings, &base_url));
     let app = Data::new(App {
         cookies: CookieJar { secure: base_url.starts_with("https:") },

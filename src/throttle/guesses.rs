@@ -16,7 +16,7 @@ use crate::crypto::token::{USER_CODE_ALPHABET, USER_CODE_LENGTH};
 
 /// The budget is made for this many live codes at most. Were it to go on shrinking, it would reach zero, and whoever
 /// asks for enough codes could keep everybody from entering theirs.
-const LIVE_CODES: u64 = 10_000;
+pub const LIVE_CODES: u64 = 10_000;
 /// The life of a code is cut into this many slices, and the oldest falls off.
 const SLICES: usize = 15;
 const SLICES_SIGNED: i64 = 15;

@@ -42,7 +42,8 @@ statements! {
         WHERE u.id = $1 ORDER BY i.last_login_at DESC LIMIT 1";
     BIND_DEVICE_CODE = "UPDATE device_codes SET user_id = $1, provider = $2, authenticated_at = $3, amr = $4 WHERE id = $5";
     DECIDE_DEVICE_CODE = "UPDATE device_codes SET status = $1 WHERE id = $2";
-    COUNT_LIVE_DEVICE_CODES = "SELECT COUNT(*) FROM device_codes WHERE expires_at > $1";
+    COUNT_LIVE_DEVICE_CODES = "SELECT COUNT(*) FROM (SELECT expires_at FROM device_codes ORDER BY id DESC LIMIT $1) newest \
+        WHERE expires_at > $2";
 }
 
 /// All of a device code but its secrets.
@@ -333,6 +334,8 @@ impl ReadOp for ClaimedDeviceCode {
 /// How many codes could a guess hit? Asked once at start.
 #[derive(Debug, Clone, Copy)]
 pub struct CountLiveDeviceCodes {
+    /// Beyond so many it makes no difference: no more rows are looked at, the newest first.
+    pub most: i64,
     /// The present moment.
     pub now: Millis,
 }
@@ -342,7 +345,7 @@ impl ReadOp for CountLiveDeviceCodes {
     const LANE: crate::message::Lane = crate::message::Lane::Report;
 
     fn run(&self, tx: &mut ReadTx<'_>) -> Result<i64, StoreError> {
-        tx.one(COUNT_LIVE_DEVICE_CODES, values![self.now], |row| row.get(0))
+        tx.one(COUNT_LIVE_DEVICE_CODES, values![self.most, self.now], |row| row.get(0))
     }
 }
 

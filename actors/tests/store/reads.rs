@@ -75,7 +75,7 @@ async fn a_question_that_panics_costs_no_reader() {
 async fn a_slow_report_delays_nobody_and_its_lane_turns_away_what_it_cannot_hold() {
     let world = World::new();
     let gate = hold_report_reader(&world).await;
-    let question = CountLiveDeviceCodes { now: world.now() };
+    let question = CountLiveDeviceCodes { most: 10, now: world.now() };
     // The lane admits 512; one is inside.
     let begun = Rc::new(Cell::new(0));
     let waiting: Vec<_> = (0..511)

@@ -14,7 +14,7 @@ const PROOF: &str = "a recount, asked for by a command";
 /// What may look at every row of a table, and why that is no harm.
 const MAY_SCAN: &[(&str, &str)] = &[
     ("ANY_ORGANIZATION", "stops at the first row"),
-    ("COUNT_LIVE_DEVICE_CODES", "asked once at start, in the report lane"),
+    ("COUNT_LIVE_DEVICE_CODES", "walks the primary key and stops at LIMIT"),
     ("COUNT_DUE_GRANTS", "counts what an index gives, up to a limit, in the report lane"),
     ("SIGNING_KEYS", "a handful of rows, all wanted"),
     ("INSERT_FIRST_SIGNING_KEY", "a handful of rows, asked once at start"),

@@ -38,40 +38,34 @@ pub struct EventToApply {
     pub event: Event,
 }
 
-/// Applies events as they say, in their order. One that was applied already has no effect.
+/// Applies an event as it says. One that was applied already has no effect.
 #[derive(Debug, Clone)]
-pub struct ApplyStripeEvents {
-    /// The events.
-    pub events: Vec<EventToApply>,
+pub struct ApplyStripeEvent {
+    /// The event.
+    pub event: EventToApply,
     /// What the installation decides.
     pub rules: BillingRules,
     /// The present moment.
     pub now: Millis,
 }
 
-impl WriteOp for ApplyStripeEvents {
-    /// How many were applied, and how many ignored.
-    type Output = (u64, u64);
+impl WriteOp for ApplyStripeEvent {
+    /// What became of it; none: it did not wait any more.
+    type Output = Option<Outcome>;
     type Refused = ();
 
-    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<(u64, u64), OpError<()>> {
-        let mut counts = (0, 0);
-        for one in &self.events {
-            if !still_waits(tx, one.id)? {
-                continue;
-            }
-            let outcome = self.effect(tx, one)?;
-            match outcome {
-                Outcome::Applied(_) => counts.0 += 1,
-                Outcome::Ignored(_) => counts.1 += 1,
-            }
-            finish(tx, one.id, &outcome, self.now)?;
+    fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Option<Outcome>, OpError<()>> {
+        let one = &self.event;
+        if !still_waits(tx, one.id)? {
+            return Ok(None);
         }
-        Ok(counts)
+        let outcome = self.effect(tx, one)?;
+        finish(tx, one.id, &outcome, self.now)?;
+        Ok(Some(outcome))
     }
 }
 
-impl ApplyStripeEvents {
+impl ApplyStripeEvent {
     fn effect(&self, tx: &mut WriteTx<'_>, one: &EventToApply) -> Result<Outcome, StoreError> {
         if let Some(reason) = unusable(&one.event, one.org_id, self.rules) {
             return Ok(Outcome::Ignored(reason));

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::{StripeAccount, Worker, add};
 use crate::clock::Millis;
-use crate::data::stripe_effects::{ApplyStripeEvents, ApplyStripeSubscription, EventToApply, unusable};
-use crate::data::stripe_inbox::{DueStripeEvent, DueStripeEvents, FailStripeEvents};
+use crate::data::stripe_effects::{ApplyStripeEvent, ApplyStripeSubscription, EventToApply, unusable};
+use crate::data::stripe_inbox::{DueStripeEvent, DueStripeEvents, FailStripeEvents, Outcome};
 use crate::error::StoreError;
 use crate::stripe::event::Event;
 
-/// Events in one transaction: enough to share an fsync, few enough that a sign-in does not wait behind them.
+/// Events that are sent to the writer together: enough to share an fsync, few enough that a sign-in does not wait behind
+/// them.
 const BATCH: i64 = 128;
 /// Subscriptions that are read from Stripe at once. Stripe allows 100 requests a second in live mode.
 const READS_AT_ONCE: usize = 8;
@@ -77,35 +78,25 @@ impl Worker {
         Ok((told, hints))
     }
 
+    /// Each event is an operation of its own, so one that cannot be applied holds up nobody but its own line; that they are
+    /// sent together lets them share a commit, in their order.
     async fn apply_as_told(&self, told: Vec<(EventToApply, i64)>) -> Result<(), StoreError> {
-        if told.is_empty() {
-            return Ok(());
-        }
-        let events = told.iter().map(|(event, _)| event.clone()).collect();
-        match self.apply(events).await {
-            Ok(()) => return Ok(()),
-            Err(error) if !blames_an_event(&error) => return Err(error),
-            Err(_) => {}
-        }
-        // One of them cannot be applied: find out which, so that it holds up nobody but its own line.
-        for (event, attempts) in told {
+        let (rules, now) = (self.rules, self.now());
+        let work = told.into_iter().map(|(event, attempts)| async move {
             let id = event.id;
-            match self.apply(vec![event]).await {
-                Ok(()) => {}
+            (id, attempts, self.write(ApplyStripeEvent { event, rules, now }).await)
+        });
+        for (id, attempts, outcome) in join_all(work).await {
+            match outcome {
+                Ok(Some(Outcome::Applied(_))) => add(&self.figures.applied, 1),
+                Ok(Some(Outcome::Ignored(_))) => add(&self.figures.ignored, 1),
+                Ok(None) => {}
                 Err(error) if blames_an_event(&error) => {
                     self.fail(vec![(id, attempts)], &error.to_string()).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
-    }
-
-    async fn apply(&self, events: Vec<EventToApply>) -> Result<(), StoreError> {
-        let apply = ApplyStripeEvents { events, rules: self.rules, now: self.now() };
-        let (applied, ignored) = self.write(apply).await?;
-        add(&self.figures.applied, applied);
-        add(&self.figures.ignored, ignored);
         Ok(())
     }
 

@@ -60,7 +60,7 @@ pub(crate) fn settle_log(path: &Path) -> Result<(), StoreError> {
     let busy: i64 = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(|error| failed(&error))?;
-    if busy == 0 { Ok(()) } else { Err(StoreError::Busy) }
+    if busy == 0 { Ok(()) } else { Err(StoreError::Locked) }
 }
 
 /// The schema version, if the database has one.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::copy::schema_version;
 use super::sqlite::configure;
-use crate::backup;
+use crate::backup::{self, beside};
 
 /// Every migration of this binary: number and name as in the file name, text at compile time.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -35,6 +35,7 @@ pub(super) const MIGRATION_TABLE: &str = "schema_migrations";
 /// How many copies from before a migration are kept.
 const SNAPSHOTS_KEPT: usize = 3;
 const SNAPSHOT: &str = "schema-";
+const MOST_LINKS: usize = 40;
 
 /// Why the database could not be made ready.
 #[derive(Debug, Error)]
@@ -112,20 +113,20 @@ fn keep_snapshot(path: &Path) -> Result<(), MigrateError> {
         return Ok(());
     };
     let failed = |error: &dyn std::fmt::Display| MigrateError::Snapshot(error.to_string());
-    let snapshot = backup::beside(path, &format!("{SNAPSHOT}{found}"));
+    let snapshot = beside(path, &format!("{SNAPSHOT}{found}"));
     backup::replace(path, &snapshot, None).map_err(|error| failed(&error))?;
     log::info!(version = found, copy:% = snapshot.display(); "schema is older, a copy is kept");
     let mut versions = snapshots(path).map_err(|error| failed(&error))?;
     versions.sort_unstable();
     for old in versions.iter().rev().skip(SNAPSHOTS_KEPT) {
-        fs::remove_file(backup::beside(path, &format!("{SNAPSHOT}{old}"))).map_err(|error| failed(&error))?;
+        fs::remove_file(beside(path, &format!("{SNAPSHOT}{old}"))).map_err(|error| failed(&error))?;
     }
     Ok(())
 }
 
 /// The schema versions that a copy is kept of.
 fn snapshots(path: &Path) -> io::Result<Vec<i32>> {
-    let name = backup::beside(Path::new(path.file_name().unwrap_or_default()), SNAPSHOT);
+    let name = beside(Path::new(path.file_name().unwrap_or_default()), SNAPSHOT);
     let prefix = name.to_string_lossy().into_owned();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let version = |name: &str| name.strip_prefix(&prefix)?.parse().ok();
@@ -184,12 +185,21 @@ fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
     Ok(())
 }
 
+/// The file that a path leads to through symbolic links, whether or not it is there: what the engine opens. Its log and
+/// its lock are beside it and not beside the link.
+pub(crate) fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    // As many as the kernel follows. What leads nowhere after that is refused by whoever opens it.
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
+}
+
 fn lock(path: &Path) -> Result<InstanceLock, MigrateError> {
-    // Under whatever name: a link to a database is that database.
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut name = real.into_os_string();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    // Under whatever name: a link to a database is that database, even before it is there.
+    let lock_path = beside(&behind_links(path), "lock");
     let open = |source| MigrateError::Open { path: lock_path.clone(), source };
     let file = private(OpenOptions::new().create(true).truncate(false).write(true))
         .open(&lock_path)
@@ -229,4 +239,31 @@ fn create_folder(folder: &Path) -> io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_has_the_lock_of_what_it_leads_to_whether_or_not_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("links")).unwrap();
+        symlink("../real.db", at("links/near.db")).unwrap();
+        symlink(at("links/near.db"), at("far.db")).unwrap();
+        for name in ["far.db", "links/near.db", "real.db"] {
+            let held = lock(&at(name)).unwrap();
+            for other in ["far.db", "links/near.db", "real.db"] {
+                assert!(matches!(lock(&at(other)), Err(MigrateError::InUse(_))), "{name} and {other}");
+            }
+            drop(held);
+        }
+        assert!(!at("far.db.lock").exists() && !at("real.db").exists());
+
+        symlink("around.db", at("around.db")).unwrap();
+        assert_eq!(behind_links(&at("around.db")), at("around.db"), "a link to itself ends");
+    }
 }

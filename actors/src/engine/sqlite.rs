@@ -8,7 +8,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
+use super::migrate::{InstanceLock, MigrateError, behind_links, prepare, require_current, require_existing};
 use super::statement::Statement;
 use super::transaction::{Start, Transaction};
 use super::value::{Column, Value};
@@ -38,7 +38,8 @@ impl Engine {
     /// An engine over the file at `path`, which must exist and be migrated.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf() }
+        // The log is beside the file and not beside a link to it.
+        Self { path: behind_links(path) }
     }
 
     /// The length of the database file in bytes, without its write-ahead log.

@@ -176,7 +176,10 @@ fn refuse_newer(path: &Path) -> Result<(), MigrateError> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
-    let mut runner = Runner::new(&migrations()?).set_abort_divergent(true).set_abort_missing(true);
+    // Grouped: all that are due and the record of them are one transaction. Otherwise each is recorded in a transaction
+    // that follows its own, and a start that ends between the two leaves a schema that no start can go on from.
+    let mut runner =
+        Runner::new(&migrations()?).set_abort_divergent(true).set_abort_missing(true).set_grouped(true);
     runner.set_migration_table_name(MIGRATION_TABLE);
     let report = runner.run(connection)?;
     for migration in report.applied_migrations() {
@@ -246,6 +249,34 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn a_migration_that_cannot_be_recorded_is_not_made_and_neither_are_those_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gatehouse.db");
+        let tables = |connection: &Connection| -> i64 {
+            connection
+                .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
+                .unwrap()
+        };
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE schema_migrations (version INT4 PRIMARY KEY, name VARCHAR(255), \
+                 applied_on VARCHAR(255), checksum VARCHAR(255)); \
+                 CREATE TRIGGER full BEFORE INSERT ON schema_migrations WHEN NEW.version = 2 \
+                 BEGIN SELECT RAISE(ABORT, 'planned'); END",
+            )
+            .unwrap();
+        assert!(matches!(prepare(&path), Err(MigrateError::Failed(_))));
+        assert_eq!(tables(&connection), 1, "nothing of it stays");
+        assert_eq!(version(&path).unwrap(), None);
+
+        connection.execute_batch("DROP TRIGGER full").unwrap();
+        drop(connection);
+        drop(prepare(&path).unwrap());
+        assert_eq!(version(&path).unwrap(), Some(newest().unwrap()));
+    }
 
     #[test]
     fn a_link_has_the_lock_of_what_it_leads_to_whether_or_not_that_is_there() {

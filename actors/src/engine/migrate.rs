@@ -1,11 +1,12 @@
 //! Migrations, run by the service at start: checksummed, in order, never backwards.
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use refinery::{Migration, Runner};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use thiserror::Error;
 
 use super::copy::schema_version;
@@ -51,6 +52,9 @@ pub enum MigrateError {
     /// Another process runs on the same file.
     #[error("another process is using {0}: one process per database file; stop it first")]
     InUse(PathBuf),
+    /// The disk has no room for what a start writes. What was there is as it was.
+    #[error("the disk is full: there is no room to open the database at {0}; make room, then start again")]
+    NoRoom(PathBuf),
     /// The engine could not open the file.
     #[error("cannot open the database: {0}")]
     Engine(#[from] rusqlite::Error),
@@ -86,6 +90,25 @@ pub struct InstanceLock {
 /// Creates what is missing, takes the instance lock and brings the schema up to date. A database that is older is
 /// copied first, to `PATH.schema-N`.
 pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
+    bring_up_to_date(path).map_err(|error| match error {
+        error if is_for_room(&error) => MigrateError::NoRoom(path.to_path_buf()),
+        error => error,
+    })
+}
+
+/// Whether this, or what caused it, is the engine finding no room on the disk. For the index of the log it has another
+/// name, and words that speak of no room.
+fn is_for_room(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.any(|error| match error.downcast_ref::<rusqlite::Error>() {
+        Some(rusqlite::Error::SqliteFailure(found, _)) => {
+            found.code == ErrorCode::DiskFull || found.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+        }
+        _ => false,
+    })
+}
+
+fn bring_up_to_date(path: &Path) -> Result<InstanceLock, MigrateError> {
     let lock = lock_alone(path)?;
     refuse_newer(path)?;
     keep_snapshot(path)?;

@@ -78,6 +78,8 @@ pub struct Error {
     pub fields: Vec<&'static str>,
     /// Seconds after which it makes sense to try again.
     pub retry_after: Option<u32>,
+    /// Nothing failed: more came than there is room for.
+    pub for_load: bool,
     /// What few errors have. Boxed, so that every result stays small.
     pub more: Option<Box<More>>,
     /// What the log should say beyond the code. Never sent.
@@ -103,6 +105,7 @@ impl Error {
             oauth_error: None,
             fields: Vec::new(),
             retry_after: None,
+            for_load: false,
             more: None,
             internal: None,
         }
@@ -145,6 +148,12 @@ impl Error {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    /// Says that nothing failed but that there was no room, which the log tells in sum (`http::overload`).
+    #[must_use]
+    pub fn for_load(self) -> Self {
+        Self { for_load: true, ..self }
+    }
+
     /// Names the RFC's own code.
     #[must_use]
     pub fn oauth(self, oauth_error: &'static str) -> Self {
@@ -178,7 +187,12 @@ impl ResponseError for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy | StoreError::Closed | StoreError::Failed(_) | StoreError::Conflict(_) => Self {
+            StoreError::Busy
+            | StoreError::Locked
+            | StoreError::Closed
+            | StoreError::Failed(_)
+            | StoreError::Conflict(_) => Self {
+                for_load: error == StoreError::Busy,
                 internal: Some(error.to_string()),
                 ..Self::new(Code::ServiceUnavailable, "The service is busy. Try again in a moment.")
                     .retry_after(2)

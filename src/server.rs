@@ -46,6 +46,7 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
+use crate::http::overload::{self, Overload};
 use crate::http::{body, cors, dialect, headers, observe, throttle};
 use crate::key_keeper;
 use crate::mail::{MailRoom, Mailer};
@@ -200,6 +201,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
         event_streams: Streams::default(),
         mailer: mail_room.as_ref().map_or_else(Mailer::off, MailRoom::mailer),
         meters: Meters::new(&store)?,
+        overload: Overload::default(),
         draining: AtomicBool::new(false),
         traffic: Traffic::default(),
         base_url: base_url.clone(),
@@ -229,7 +231,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let scrapers = scrapers.map(|listener| serve_scrapers(&app, listener)).transpose()?;
     let bell = actors.death_bell();
     let (of_keys, of_certificate) = (key_keeper::keep(app.clone()), renewal::keep(app.clone()));
-    let keeper = tokio::task::spawn_local(async { tokio::join!(of_keys, of_certificate).1 });
+    let of_overload = overload::keep(app.clone());
+    let keeper = tokio::task::spawn_local(async { tokio::join!(of_keys, of_certificate, of_overload).1 });
     Ok(Running {
         base_url,
         port,
@@ -432,6 +435,7 @@ impl Running {
             app.last_used.flush(&app.store).await;
             actors.stop().await;
         };
+        app.overload.conclude();
         timeout(LONGEST_FLUSH, flush).await.map_err(|_| RunError::NotFlushed)?;
         log::info!(step = "done"; "stopping");
         dead.map_or(Ok(()), |actor| Err(RunError::ActorDied(actor)))

@@ -20,6 +20,7 @@ use crate::http::connection::OwnClients;
 use crate::http::cookie::CookieJar;
 use crate::http::dpop::UsedProofs;
 use crate::http::last_used::LastUsed;
+use crate::http::overload::Overload;
 use crate::mail::Mailer;
 use crate::metrics::Meters;
 use crate::stripe::StripeKeys;
@@ -80,6 +81,8 @@ pub struct App {
     pub mailer: Mailer,
     /// What is counted.
     pub meters: Meters,
+    /// What is refused because there is no room for it.
+    pub overload: Overload,
     /// Set when the process is about to stop.
     pub draining: AtomicBool,
     /// Which requests are being served.

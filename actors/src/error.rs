@@ -8,6 +8,9 @@ pub enum StoreError {
     /// No room within the time budget: the caller should come back later.
     #[error("storage is busy")]
     Busy,
+    /// Another program kept the database locked for longer than anybody waits for it.
+    #[error("another program holds the database")]
+    Locked,
     /// The actor that owns the connection is gone; the process is on its way out.
     #[error("storage is closed")]
     Closed,

@@ -1,7 +1,7 @@
 // A small disk of one's own: a tmpfs that can be filled, made read-only and grown while a service writes to it.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, rmdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -22,6 +22,11 @@ export class SmallDisk {
         if (error.code !== 'ENOSPC') throw error;
       }
     }
+  }
+
+  /** Gives back `bytes` of what `fill` took. */
+  giveBack(bytes) {
+    truncateSync(this.#ballast, statSync(this.#ballast).size - bytes);
   }
 
   /** Gives back what `fill` took. */

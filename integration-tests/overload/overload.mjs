@@ -15,8 +15,11 @@ const WRITES_PER_SYNC = 512;
 /** What a service under this needs in its environment: limits are against floods, and this is one. */
 export const SETTINGS = { RATE_LIMITS: 'off', MAX_CONNECTIONS: '10000', MAX_CONNECTIONS_PER_ADDRESS: '10000', HTTP_WORKERS: '2' };
 
-/** Where it listens, and nothing of every request that is refused: whoever reads that has no time for the load. */
-export const LOG = 'off,gatehouse::server=info';
+/** Where it listens and what is wrong; no line of every request, for whoever reads that has no time for the load. */
+export const LOG = 'warn,gatehouse::server=info';
+
+const BEGUN = /WARN gatehouse::http::overload more comes than there is room for/;
+const OVER = /WARN gatehouse::http::overload there is room for everything again refused=(\d+) seconds=\d+/;
 
 const residentMegabytes = (server) => Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024;
 
@@ -59,8 +62,14 @@ export async function overload(server, disk, { times, seconds, syncMillis, readR
     broken: settledWrites.broken + settledReads.broken,
     reads: count(read), readP50: figure(read, 0.5), readP99: figure(read, 0.99),
     memoryBefore: before, memoryMost: Math.max(...memory), memoryLate: percentile(memory.slice(-10), 0.5), memoryMiddle: percentile(memory.slice(Math.floor(memory.length / 2), Math.floor(memory.length / 2) + 10), 0.5),
-    recoveryMs,
+    recoveryMs, log: await linesOf(server),
   };
+}
+
+/** What the log says of it all, once it has said that it is over. */
+async function linesOf(server) {
+  await until('the log says that it is over', () => server.logs().some((line) => OVER.test(line)), { deadlineMs: 30_000 });
+  return server.logs().filter((line) => / (ERROR|WARN) /.test(line));
 }
 
 /** What holds on every machine, however slow. */
@@ -70,5 +79,12 @@ export function assertKeptItsWord(figures) {
   assert.equal(figures.unhinted, 0, 'every 503 says when to come back');
   assert(figures.refused > 0, `it was too much: ${JSON.stringify(figures)}`);
   assert(figures.answered > 0 && figures.reads > 0, 'work went on');
+  // Who refuses thousands says so in a few lines, and none of them is an error.
+  assert.deepEqual(figures.log.filter((line) => line.includes(' ERROR ')), []);
+  assert.equal(figures.log.filter((line) => BEGUN.test(line)).length, 1, figures.log.join('\n'));
+  assert(figures.log.length < 10, figures.log.slice(0, 20).join('\n'));
+  const told = figures.log.map((line) => OVER.exec(line)?.[1]).filter(Boolean);
+  assert.equal(told.length, 1);
+  assert(Number(told[0]) >= figures.refused, `${told[0]} were told of, ${figures.refused} were refused`);
   assert(figures.memoryMost < figures.memoryBefore + 200, `memory grew from ${figures.memoryBefore} to ${figures.memoryMost} MB`);
 }

@@ -30,6 +30,7 @@ try {
   row('reads meanwhile', `${figures.reads}; p50 ${ms(figures.readP50)}, p99 ${ms(figures.readP99)}`);
   row('other answers, resets', `${JSON.stringify(figures.others)}, ${figures.broken}`);
   row('memory before / half way / at the end / most', [figures.memoryBefore, figures.memoryMiddle, figures.memoryLate, figures.memoryMost].map(mb).join(' / '));
+  row('warnings in the log', figures.log.length);
   row('a write is answered again after the load', ms(figures.recoveryMs));
   assertKeptItsWord(figures);
   assert(figures.answeredP99 < LONGEST_WAIT + 500, 'who is answered waits for a place and a few commits');

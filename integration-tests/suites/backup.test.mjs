@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { openDatabase, pretendNewerSchema } from '../lib/database.mjs';
 import { SmallDisk } from '../lib/disk.mjs';
@@ -86,6 +86,47 @@ scenario('a backup under load holds every write that was acknowledged before it 
   await server.restart();
   assert.equal((await poll(server, after)).json.error, 'authorization_pending');
   assert.equal((await whoAmI(server, next.access)).status, 200);
+});
+
+scenario('where the database is a symbolic link, what it leads to is restored, and it stays a link', async (stage) => {
+  const server = await stage.gatehouse();
+  const ada = await signIn(server, 'dev', ADA);
+  const file = await made(server, path.join(server.dir, 'copy.db'));
+  const after = await deviceCode(server);
+  await server.stop();
+  const store = path.join(server.dir, 'store');
+  const real = path.join(store, 'real.db');
+  mkdirSync(store);
+  renameSync(database(server), real);
+  symlinkSync('../store/real.db', database(server));
+  await server.restart();
+  assert.equal((await poll(server, after)).json.error, 'authorization_pending');
+
+  for (const env of [{}, { DATABASE_URL: `sqlite:${real}` }]) await refused(server, 'restore', file, /another process is using/, env);
+  await server.kill9();
+  assert(statSync(`${real}-wal`).size > 0, 'there is a log, beside the file and not beside the link');
+  const restored = async (from) => {
+    const { code, stdout, stderr } = await command(server, 'restore', from);
+    assert.equal(code, 0, stderr);
+    assert(lstatSync(database(server)).isSymbolicLink(), 'the link is still one');
+    assert(!existsSync(`${real}-wal`), 'the log went with its database');
+    assert.equal(mode(real), 0o600);
+    assert.deepEqual(readdirSync(path.join(server.dir, 'data')).filter((name) => /restor/.test(name)), [], 'nothing is left beside the link');
+    return /^(\S+) {2}is the database that was there before$/m.exec(stdout)?.[1];
+  };
+  const aside = await restored(file);
+  assert.equal(path.join(server.dir, path.dirname(aside)), store, 'the old one is beside what the link leads to');
+  await server.restart();
+  assert.equal((await whoAmI(server, ada.access)).status, 200);
+  assert.equal((await poll(server, after)).json.error, 'invalid_grant', 'what came after the backup is not in it');
+
+  // The old one is whole, log and all; and where there is nothing behind the link, it is made there.
+  await server.stop();
+  assert.equal(typeof await restored(aside), 'string');
+  rmSync(real);
+  assert.equal(await restored(path.join(server.dir, aside)), undefined, 'nothing was there before');
+  await server.restart();
+  assert.equal((await poll(server, after)).json.error, 'authorization_pending');
 });
 
 scenario('an encrypted backup opens with its key only, and shows nothing without', async (stage) => {

@@ -308,7 +308,9 @@ fn dev_secret(
     found.unwrap_or_else(|error| {
         let what = format!("cannot be created or read: {error}");
         let key = folder.join(name).display().to_string();
-        reader.problems.add(key, Wrong::new(what, "start from a folder that you may write to"));
+        reader
+            .problems
+            .add(key, Wrong::new(what, "start from a folder that you may write to, on a disk with room"));
         None
     })
 }

@@ -79,7 +79,9 @@ fn no_place(reason: NoPlace) -> Error {
                 .retry_after(15)
         }
         NoPlace::Process => {
-            Error::new(Code::ServiceUnavailable, "There is no room for another event stream.").retry_after(15)
+            Error::new(Code::ServiceUnavailable, "There is no room for another event stream.")
+                .retry_after(15)
+                .for_load()
         }
     }
 }

@@ -74,11 +74,8 @@ impl UsedProofs {
             until.retain(|_, end| *end > now);
         }
         if until.len() >= MOST_PROOFS {
-            return Err(Error::new(
-                Code::ServiceUnavailable,
-                "Too many requests at once. Try again in a moment.",
-            )
-            .retry_after(5));
+            let message = "Too many requests at once. Try again in a moment.";
+            return Err(Error::new(Code::ServiceUnavailable, message).retry_after(5).for_load());
         }
         // As long as the proof itself would be accepted.
         Ok(until.insert(proof, now + OLDEST + AHEAD + 1).is_none_or(|end| end <= now))

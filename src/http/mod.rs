@@ -33,6 +33,7 @@ pub mod objects;
 pub mod observe;
 pub mod operator;
 pub mod origin;
+pub mod overload;
 pub mod page;
 pub mod prefetch;
 pub mod redirect;

@@ -44,6 +44,9 @@ pub async fn request_line(
         route.answered(&method, response.status(), elapsed.as_secs_f64());
         if let Some(error) = error {
             app.meters.error(error.code);
+            if error.for_load {
+                app.overload.refused();
+            }
         }
     }
     let route = route.as_ref().map_or(UNMATCHED, Route::template);
@@ -58,7 +61,8 @@ pub async fn request_line(
         None => log::info!(request = id, method = method, route = route, status = status, micros = micros,
             address = address; "request"),
         Some(error) => {
-            let level = if status >= 500 { log::Level::Error } else { log::Level::Info };
+            let failed = status >= 500 && !error.for_load;
+            let level = if failed { log::Level::Error } else { log::Level::Info };
             let detail = error.internal.as_deref().unwrap_or(&error.message);
             log::log!(level, request = id, method = method, route = route, status = status, micros = micros,
                 address = address, code = error.code.row().0, detail = detail; "request refused");

@@ -18,7 +18,9 @@ pub(super) fn code(app: &App, destination: &Destination, id: i64, secret: &Token
 
 /// Tells the app what went wrong.
 pub(super) fn error(app: &App, destination: &Destination, error: &Error) -> HttpResponse {
-    if let Some(detail) = &error.internal {
+    if error.for_load {
+        app.overload.refused();
+    } else if let Some(detail) = &error.internal {
         log::warn!(code = error.oauth_code(), detail = detail.as_str(); "told an app that its sign-in failed");
     }
     send(app, destination, vec![("error", error.oauth_code()), ("error_description", &*error.message)])

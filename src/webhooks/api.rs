@@ -1,5 +1,7 @@
 //! What the API document says about this slice.
 
+use gatehouse_actors::data::webhook_deliveries::FAILED_FOR_LONG;
+
 use crate::error::Code;
 use crate::openapi::document::Chapter;
 use crate::openapi::objects::event;
@@ -83,7 +85,7 @@ fn webhook() -> Shape {
         ("description", text("Our CRM")),
         ("event_types", list(text("user.created")).or_null().about("Null: all.")),
         ("enabled", flag(true)),
-        ("disabled_reason", text("failing").or_null().about("Why we switched it off.")),
+        ("disabled_reason", text(FAILED_FOR_LONG).or_null().about("Why we switched it off.")),
         ("failing_since", time().or_null()),
         ("previous_secret_expires_at", time().or_null()),
         ("created_at", time()),

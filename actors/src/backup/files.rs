@@ -9,6 +9,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::BackupError;
+use super::write_back::remove_by_pieces;
 use crate::clock::Millis;
 use crate::engine::migrate::private;
 
@@ -125,7 +126,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // After `becomes` there is nothing under this name any more.
-        let _ = fs::remove_file(&self.path);
+        let _ = remove_by_pieces(&self.path);
         for file in log_files(&self.path) {
             let _ = fs::remove_file(file);
         }

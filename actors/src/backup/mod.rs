@@ -1,7 +1,7 @@
 //! Backups: a copy of the database while the service runs, proved before it gets its name; and the way back.
 //!
 //! ```text
-//! back_up:  database -> .NAME.partial (one snapshot) -> whole? -> sealed? -> fsync -> NAME
+//! back_up:  database -> .NAME.partial (one snapshot, fsync by pieces) -> whole? -> sealed? -> fsync -> NAME
 //! restore:  NAME -> opened? -> database.restoring -> whole? known schema? -> old one aside -> database
 //! ```
 
@@ -9,6 +9,7 @@ mod files;
 pub(crate) mod keeper;
 mod restore;
 mod sealing;
+mod write_back;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -35,6 +36,7 @@ pub mod fuzzing {
 
 pub(crate) use files::beside;
 use files::{Partial, hidden, length, sync_folder};
+pub(crate) use write_back::WriteBack;
 
 /// Why there is no backup, or why it was not restored. Nothing half-written is left behind.
 #[derive(Debug, Error)]
@@ -127,7 +129,8 @@ pub(crate) fn replace(database: &Path, target: &Path, key: Option<&BackupKey>) -
     // What is to be encrypted never stands in clear where the backups are: they may be on another machine.
     let plain_place = if key.is_some() { beside(database, "backup") } else { hidden(target) };
     let plain = Partial::create(&plain_place)?;
-    copy_into(database, plain.path()).map_err(BackupError::database(target))?;
+    let write_back = WriteBack::new(plain.writer()?);
+    copy_into(database, plain.path(), write_back).map_err(BackupError::database(target))?;
     let schema = inspect(plain.path()).map_err(BackupError::database(target))?.schema;
     let finished = match key {
         Some(key) => sealed_copy(plain.path(), target, key)?,
@@ -145,7 +148,7 @@ fn sealed_copy(plain: &Path, target: &Path, key: &BackupKey) -> Result<Partial, 
     let partial = Partial::create(&hidden(target))?;
     let open = |path: &Path| File::open(path).map(BufReader::new).map_err(BackupError::file(path));
     let failed = BackupError::file(target);
-    let mut out = BufWriter::new(partial.writer()?);
+    let mut out = BufWriter::new(WriteBack::new(partial.writer()?));
     sealing::seal(key, &mut open(plain)?, &mut out).and_then(|()| out.flush()).map_err(&failed)?;
     let mut found = Hash(Context::new(&SHA256));
     sealing::open(key, &mut open(partial.path())?, &mut found).map_err(&failed)?;

@@ -9,7 +9,7 @@ use super::files::{Partial, beside, log_files, stamp, sync_folder};
 use super::sealing::{self, BackupKey, is_sealed};
 use crate::clock::Millis;
 use crate::engine::copy::{Inspection, inspect, settle_log};
-use crate::engine::migrate::lock_alone;
+use crate::engine::migrate::{behind_links, lock_alone};
 
 /// A backup that is the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub struct Restored {
 }
 
 /// Puts what is in the backup at `backup` in the place of the database at `database`. The old one is kept aside under
-/// a name with the time `now`; at every moment one of the two is the database.
+/// a name with the time `now`; at every moment one of the two is the database. A symbolic link stays one: what it leads
+/// to is replaced, and the old one is beside that, on the disk that was chosen for it.
 ///
 /// # Errors
 /// [`BackupError`]; the database is as it was then.
@@ -31,6 +32,7 @@ pub fn restore(
     key: Option<&BackupKey>,
     now: Millis,
 ) -> Result<Restored, BackupError> {
+    let database = &behind_links(database);
     let _lock = lock_alone(database)?;
     let fresh = Partial::create(&beside(database, "restoring"))?;
     read_backup(backup, &fresh, key)?;

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::webhook_deliveries::{self, DISABLE_AFTER};
+use super::webhook_deliveries::{self, DISABLE_AFTER, FAILED_FOR_LONG};
 use crate::clock::Millis;
 use crate::engine::{ReadTx, WriteTx};
 use crate::error::{OpError, StoreError};
@@ -407,7 +407,7 @@ impl SettleTarget {
         let failed_for_long = failing_since.is_some_and(|since| self.now - since >= DISABLE_AFTER);
         let reason = match &self.gone {
             Some(reason) => reason.as_str(),
-            None if failed_for_long => "its receiver failed for three days",
+            None if failed_for_long => FAILED_FOR_LONG,
             None => return Ok(()),
         };
         if self.kind != Kind::Webhook {

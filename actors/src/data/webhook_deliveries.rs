@@ -14,6 +14,8 @@ use crate::{statements, values};
 
 /// A webhook whose receiver fails for so long is switched off: 3 days.
 pub const DISABLE_AFTER: Millis = 3 * 24 * 60 * 60 * 1000;
+/// What its `disabled_reason` says then.
+pub const FAILED_FOR_LONG: &str = "its receiver failed for three days";
 
 statements! {
     DELIVERIES_OF_WEBHOOK = "SELECT d.subject_id, e.type, e.created_at, d.status, d.attempts, d.created_at, \

@@ -1,16 +1,17 @@
 //! Migrations, run by the service at start: checksummed, in order, never backwards.
 
+use std::error::Error;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use refinery::{Migration, Runner};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use thiserror::Error;
 
 use super::copy::schema_version;
 use super::sqlite::configure;
-use crate::backup;
+use crate::backup::{self, beside};
 
 /// Every migration of this binary: number and name as in the file name, text at compile time.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -35,6 +36,7 @@ pub(super) const MIGRATION_TABLE: &str = "schema_migrations";
 /// How many copies from before a migration are kept.
 const SNAPSHOTS_KEPT: usize = 3;
 const SNAPSHOT: &str = "schema-";
+const MOST_LINKS: usize = 40;
 
 /// Why the database could not be made ready.
 #[derive(Debug, Error)]
@@ -50,6 +52,9 @@ pub enum MigrateError {
     /// Another process runs on the same file.
     #[error("another process is using {0}: one process per database file; stop it first")]
     InUse(PathBuf),
+    /// The disk has no room for what a start writes. What was there is as it was.
+    #[error("the disk is full: there is no room to open the database at {0}; make room, then start again")]
+    NoRoom(PathBuf),
     /// The engine could not open the file.
     #[error("cannot open the database: {0}")]
     Engine(#[from] rusqlite::Error),
@@ -85,6 +90,25 @@ pub struct InstanceLock {
 /// Creates what is missing, takes the instance lock and brings the schema up to date. A database that is older is
 /// copied first, to `PATH.schema-N`.
 pub fn prepare(path: &Path) -> Result<InstanceLock, MigrateError> {
+    bring_up_to_date(path).map_err(|error| match error {
+        error if is_for_room(&error) => MigrateError::NoRoom(path.to_path_buf()),
+        error => error,
+    })
+}
+
+/// Whether this, or what caused it, is the engine finding no room on the disk. For the index of the log it has another
+/// name, and words that speak of no room.
+fn is_for_room(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.any(|error| match error.downcast_ref::<rusqlite::Error>() {
+        Some(rusqlite::Error::SqliteFailure(found, _)) => {
+            found.code == ErrorCode::DiskFull || found.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+        }
+        _ => false,
+    })
+}
+
+fn bring_up_to_date(path: &Path) -> Result<InstanceLock, MigrateError> {
     let lock = lock_alone(path)?;
     refuse_newer(path)?;
     keep_snapshot(path)?;
@@ -112,20 +136,20 @@ fn keep_snapshot(path: &Path) -> Result<(), MigrateError> {
         return Ok(());
     };
     let failed = |error: &dyn std::fmt::Display| MigrateError::Snapshot(error.to_string());
-    let snapshot = backup::beside(path, &format!("{SNAPSHOT}{found}"));
+    let snapshot = beside(path, &format!("{SNAPSHOT}{found}"));
     backup::replace(path, &snapshot, None).map_err(|error| failed(&error))?;
     log::info!(version = found, copy:% = snapshot.display(); "schema is older, a copy is kept");
     let mut versions = snapshots(path).map_err(|error| failed(&error))?;
     versions.sort_unstable();
     for old in versions.iter().rev().skip(SNAPSHOTS_KEPT) {
-        fs::remove_file(backup::beside(path, &format!("{SNAPSHOT}{old}"))).map_err(|error| failed(&error))?;
+        fs::remove_file(beside(path, &format!("{SNAPSHOT}{old}"))).map_err(|error| failed(&error))?;
     }
     Ok(())
 }
 
 /// The schema versions that a copy is kept of.
 fn snapshots(path: &Path) -> io::Result<Vec<i32>> {
-    let name = backup::beside(Path::new(path.file_name().unwrap_or_default()), SNAPSHOT);
+    let name = beside(Path::new(path.file_name().unwrap_or_default()), SNAPSHOT);
     let prefix = name.to_string_lossy().into_owned();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let version = |name: &str| name.strip_prefix(&prefix)?.parse().ok();
@@ -175,7 +199,10 @@ fn refuse_newer(path: &Path) -> Result<(), MigrateError> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
-    let mut runner = Runner::new(&migrations()?).set_abort_divergent(true).set_abort_missing(true);
+    // Grouped: all that are due and the record of them are one transaction. Otherwise each is recorded in a transaction
+    // that follows its own, and a start that ends between the two leaves a schema that no start can go on from.
+    let mut runner =
+        Runner::new(&migrations()?).set_abort_divergent(true).set_abort_missing(true).set_grouped(true);
     runner.set_migration_table_name(MIGRATION_TABLE);
     let report = runner.run(connection)?;
     for migration in report.applied_migrations() {
@@ -184,12 +211,21 @@ fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
     Ok(())
 }
 
+/// The file that a path leads to through symbolic links, whether or not it is there: what the engine opens. Its log and
+/// its lock are beside it and not beside the link.
+pub(crate) fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    // As many as the kernel follows. What leads nowhere after that is refused by whoever opens it.
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
+}
+
 fn lock(path: &Path) -> Result<InstanceLock, MigrateError> {
-    // Under whatever name: a link to a database is that database.
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut name = real.into_os_string();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    // Under whatever name: a link to a database is that database, even before it is there.
+    let lock_path = beside(&behind_links(path), "lock");
     let open = |source| MigrateError::Open { path: lock_path.clone(), source };
     let file = private(OpenOptions::new().create(true).truncate(false).write(true))
         .open(&lock_path)
@@ -229,4 +265,59 @@ fn create_folder(folder: &Path) -> io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_migration_that_cannot_be_recorded_is_not_made_and_neither_are_those_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gatehouse.db");
+        let tables = |connection: &Connection| -> i64 {
+            connection
+                .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
+                .unwrap()
+        };
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE schema_migrations (version INT4 PRIMARY KEY, name VARCHAR(255), \
+                 applied_on VARCHAR(255), checksum VARCHAR(255)); \
+                 CREATE TRIGGER full BEFORE INSERT ON schema_migrations WHEN NEW.version = 2 \
+                 BEGIN SELECT RAISE(ABORT, 'planned'); END",
+            )
+            .unwrap();
+        assert!(matches!(prepare(&path), Err(MigrateError::Failed(_))));
+        assert_eq!(tables(&connection), 1, "nothing of it stays");
+        assert_eq!(version(&path).unwrap(), None);
+
+        connection.execute_batch("DROP TRIGGER full").unwrap();
+        drop(connection);
+        drop(prepare(&path).unwrap());
+        assert_eq!(version(&path).unwrap(), Some(newest().unwrap()));
+    }
+
+    #[test]
+    fn a_link_has_the_lock_of_what_it_leads_to_whether_or_not_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("links")).unwrap();
+        symlink("../real.db", at("links/near.db")).unwrap();
+        symlink(at("links/near.db"), at("far.db")).unwrap();
+        for name in ["far.db", "links/near.db", "real.db"] {
+            let held = lock(&at(name)).unwrap();
+            for other in ["far.db", "links/near.db", "real.db"] {
+                assert!(matches!(lock(&at(other)), Err(MigrateError::InUse(_))), "{name} and {other}");
+            }
+            drop(held);
+        }
+        assert!(!at("far.db.lock").exists() && !at("real.db").exists());
+
+        symlink("around.db", at("around.db")).unwrap();
+        assert_eq!(behind_links(&at("around.db")), at("around.db"), "a link to itself ends");
+    }
 }

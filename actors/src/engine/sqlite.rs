@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::migrate::{InstanceLock, MigrateError, prepare, require_current, require_existing};
+use super::migrate::{InstanceLock, MigrateError, behind_links, prepare, require_current, require_existing};
 use super::statement::Statement;
 use super::transaction::{Start, Transaction};
 use super::value::{Column, Value};
@@ -44,7 +44,8 @@ impl Engine {
     #[must_use]
     pub fn new(path: &Path) -> Self {
         let opener = ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("connections").build();
-        Self { path: path.to_path_buf(), opener: Arc::new(opener) }
+        // The log is beside the file and not beside a link to it.
+        Self { path: behind_links(path), opener: Arc::new(opener) }
     }
 
     /// The length of the database file in bytes, without its write-ahead log.
@@ -391,7 +392,7 @@ impl Row<'_, '_> {
 pub(super) fn failed(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation) => StoreError::Constraint(error.to_string()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
         _ => StoreError::Failed(error.to_string()),
     }
 }

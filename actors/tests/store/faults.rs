@@ -78,17 +78,17 @@ async fn a_transaction_that_cannot_begin_fails_every_caller_and_writes_nothing()
 }
 
 #[actix::test]
-async fn a_busy_database_is_told_as_busy() {
+async fn a_locked_database_is_told_as_locked() {
     let world = World::new();
-    world.plan.add(FaultPoint::Begin, 0, Act::Fail(StoreError::Busy));
-    assert_eq!(failure(world.store.write(Put::good("a")).await), StoreError::Busy);
+    world.plan.add(FaultPoint::Begin, 0, Act::Fail(StoreError::Locked));
+    assert_eq!(failure(world.store.write(Put::good("a")).await), StoreError::Locked);
     next_write_works(&world).await;
     world.stop().await;
 }
 
 #[actix::test]
 async fn a_failure_of_one_operation_is_told_to_its_caller_alone() {
-    for error in [disk_failed(), constraint(), StoreError::Busy] {
+    for error in [disk_failed(), constraint(), StoreError::Locked] {
         let world = World::new();
         world.plan.add(FaultPoint::Apply(1), 0, Act::Fail(error.clone()));
         let answers = in_one_batch(&world, rows(&["a", "b", "c"])).await;

@@ -115,8 +115,8 @@ impl Questions {
 
     /// What a reader answers next; it rests here until there is something. None: nobody can ask any more.
     fn take(&self) -> Option<Vec<Box<dyn Asked>>> {
-        let mut waiting = self.lock();
         loop {
+            let mut waiting = self.lock();
             let some = waiting.asked.len().min(MOST_AT_ONCE);
             if some > 0 {
                 return Some(waiting.asked.drain(..some).collect());
@@ -130,6 +130,10 @@ impl Questions {
             }
             waiting.calls -= 1;
             waiting.at_work += 1;
+            drop(waiting);
+            // Whoever asked may have more to ask and, where cores are few, was put aside for this thread. Asked first and
+            // answered then, it is one transaction and one change of threads.
+            std::thread::yield_now();
         }
     }
 

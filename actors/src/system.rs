@@ -255,7 +255,9 @@ fn start_lane(engine: &Engine, readers: u32, meters: &LaneMeters) -> Result<Read
         seconds: seconds.clone(),
     });
     // Each stays at the list, so each gets one.
-    (0..threads).for_each(|_| readers.do_send(Serve));
+    for _ in 0..threads {
+        readers.try_send(Serve).map_err(|_| StoreError::Closed)?;
+    }
     Ok(ReadLane {
         desk: Arc::new(Desk(questions)),
         permits: Arc::new(Semaphore::new(READ_PERMITS)),
@@ -285,6 +287,5 @@ fn start_writer(
         freshness: Arc::clone(&freshness),
         meters: meters.clone(),
     });
-    writer.do_send(Work);
-    Ok(())
+    writer.try_send(Work).map_err(|_| StoreError::Closed)
 }

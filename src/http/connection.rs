@@ -57,12 +57,11 @@ impl OwnClients {
 pub async fn find(app: &App, org_id: i64, name: &str) -> Result<Connection, Error> {
     let unavailable = || Error::new(Code::NotFound, "This sign-in provider is not available here.");
     let kind = name.parse::<ProviderKind>().map_err(|_| unavailable())?;
-    let own = match org_id {
-        PLATFORM_ORG_ID => None,
-        _ => {
-            let question = OauthCredentialOf { org_id, provider: kind.as_str().to_owned() };
-            app.store.recall(OwnOauthCredential(question)).await?
-        }
+    let own = if org_id == PLATFORM_ORG_ID {
+        None
+    } else {
+        let question = OauthCredentialOf { org_id, provider: kind.as_str().to_owned() };
+        app.store.recall(OwnOauthCredential(question)).await?
     };
     match own.as_deref().and_then(Option::as_ref) {
         Some(credential) if credential.is_live() => Ok(Connection {

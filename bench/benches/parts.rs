@@ -41,7 +41,9 @@ fn signatures(criterion: &mut Criterion) {
         let signature = key.sign(&message).unwrap();
         assert!(key.verifies(&message, &signature));
         let name = algorithm.as_str();
-        group.bench_function(BenchmarkId::new("sign", name), |bencher| bencher.iter(|| key.sign(&message).unwrap()));
+        group.bench_function(BenchmarkId::new("sign", name), |bencher| {
+            bencher.iter(|| key.sign(&message).unwrap())
+        });
         group.bench_function(BenchmarkId::new("verify", name), |bencher| {
             bencher.iter(|| key.verifies(black_box(&message), &signature));
         });
@@ -73,8 +75,11 @@ fn sealed_cookies(criterion: &mut Criterion) {
     let (random, sealer) = (Random::default(), Sealer::new(&[[7; 32]]));
     let sealed = sealer.seal(&random, "state", &[b'x'; COOKIE]).unwrap();
     let mut group = criterion.benchmark_group("sealed cookie");
-    group.bench_function("seal", |bencher| bencher.iter(|| sealer.seal(&random, "state", &[b'x'; COOKIE]).unwrap()));
-    group.bench_function("open", |bencher| bencher.iter(|| sealer.open("state", black_box(&sealed)).unwrap()));
+    group.bench_function("seal", |bencher| {
+        bencher.iter(|| sealer.seal(&random, "state", &[b'x'; COOKIE]).unwrap())
+    });
+    group
+        .bench_function("open", |bencher| bencher.iter(|| sealer.open("state", black_box(&sealed)).unwrap()));
     group.finish();
 }
 
@@ -126,7 +131,11 @@ fn group_commit(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(callers));
         group.bench_function(BenchmarkId::from_parameter(callers), |bencher| {
             bencher.iter(|| {
-                let rows = (0..callers).map(|_| RevokeAccessToken { jti: public_id(), expires_at: i64::MAX, now: 0 });
+                let rows = (0..callers).map(|_| RevokeAccessToken {
+                    jti: public_id(),
+                    expires_at: i64::MAX,
+                    now: 0,
+                });
                 system.block_on(try_join_all(rows.map(|row| world.store.write(row)))).unwrap()
             });
         });

@@ -9,7 +9,8 @@ export async function connection(server) {
   let received = '';
   socket.on('data', (chunk) => { received += chunk.toString('latin1'); });
   socket.on('error', () => {}); // writing to a connection that the service closed
-  const closed = once(socket, 'close');
+  // Not by `once`, which would fail with the error above where nobody waits for the end.
+  const closed = new Promise((resolve) => { socket.once('close', resolve); });
   await once(socket, 'connect');
   return { socket, closed, text: () => received };
 }

@@ -1,7 +1,6 @@
 // TLS in the binary: what it speaks, what it refuses, and a certificate that is replaced while it runs.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import os from 'node:os';
@@ -57,7 +56,8 @@ function shake(server, options = {}) {
     socket.once('error', reject);
     socket.once('secureConnect', () => {
       socket.on('error', () => {});
-      resolve({ socket, text: () => received, fingerprint: socket.getPeerCertificate().fingerprint256, protocol: socket.getProtocol() });
+      const closed = new Promise((ended) => { socket.once('close', ended); });
+      resolve({ socket, closed, text: () => received, fingerprint: socket.getPeerCertificate().fingerprint256, protocol: socket.getProtocol() });
     });
   });
 }
@@ -195,7 +195,7 @@ scenario('connections count before they shake hands, and a handshake has its tim
   await until('it is answered', () => statuses(slow.text()).length === 1);
   const since = performance.now();
   const drip = setInterval(() => slow.socket.write('G'), 500);
-  await within(18_000, 'a second head that trickles ends the connection', once(slow.socket, 'close'));
+  await within(18_000, 'a second head that trickles ends the connection', slow.closed);
   clearInterval(drip);
   assert(performance.now() - since > 13_000);
 });

@@ -88,8 +88,7 @@ impl ActorSystem {
         let told = (&writer_state, &bulletin, &meters, &*memory);
         let line = Arc::<Line>::default();
         start_writer((&engine, &line), ports.faults, &bell, told)?;
-        // Timers and batching live on arbiters of their own: the System arbiter carries all traffic to the sync
-        // actors and must never wait.
+        // Timers, deliveries and Stripe live on arbiters of their own: none waits for another, nor for who runs the System.
         let arbiters = vec![Arbiter::new(), Arbiter::new(), Arbiter::new(), Arbiter::new()];
         let [queue_arbiter, timer_arbiter, delivery_arbiter, stripe_arbiter] = arbiters.as_slice() else {
             return Err(StoreError::Closed.into());

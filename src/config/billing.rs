@@ -28,16 +28,11 @@ pub struct BillingSettings {
 }
 
 impl BillingSettings {
-    /// Whether the key is one of live mode; none when there is no key or it does not say.
-    #[must_use]
-    pub fn livemode(&self) -> Option<bool> {
-        self.secret_key.as_ref().and_then(|key| livemode_of(key.expose()))
-    }
-
     /// What the actors have to know.
     #[must_use]
     pub fn rules(&self) -> BillingRules {
-        BillingRules { past_due_grace: self.past_due_grace, livemode: self.livemode() }
+        let livemode = self.secret_key.as_ref().and_then(|key| livemode_of(key.expose()));
+        BillingRules { past_due_grace: self.past_due_grace, livemode }
     }
 }
 

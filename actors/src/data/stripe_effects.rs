@@ -55,18 +55,18 @@ impl WriteOp for ApplyStripeEvent {
     type Refused = ();
 
     fn apply(&self, tx: &mut WriteTx<'_>) -> Result<Option<Outcome>, OpError<()>> {
-        let one = &self.event;
-        if !still_waits(tx, one.id)? {
+        if !still_waits(tx, self.event.id)? {
             return Ok(None);
         }
-        let outcome = self.effect(tx, one)?;
-        finish(tx, one.id, &outcome, self.now)?;
+        let outcome = self.effect(tx)?;
+        finish(tx, self.event.id, &outcome, self.now)?;
         Ok(Some(outcome))
     }
 }
 
 impl ApplyStripeEvent {
-    fn effect(&self, tx: &mut WriteTx<'_>, one: &EventToApply) -> Result<Outcome, StoreError> {
+    fn effect(&self, tx: &mut WriteTx<'_>) -> Result<Outcome, StoreError> {
+        let one = &self.event;
         if let Some(reason) = unusable(&one.event, one.org_id, self.rules) {
             return Ok(Outcome::Ignored(reason));
         }

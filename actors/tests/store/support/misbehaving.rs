@@ -182,7 +182,7 @@ pub(crate) async fn count_twice(world: &World) -> (Gate, impl Future<Output = (i
     (gate, async move { task.await.unwrap().unwrap() })
 }
 
-/// Waits without blocking the thread: the System's arbiter carries the message to the thread that is to be held.
+/// Waits without blocking the thread: what is to be held was spawned on this one, and goes on only while it is free.
 async fn entered(world: &World, has_entered: &Receiver<()>) {
     let begun = Instant::now();
     while has_entered.try_recv().is_err() {
